@@ -1,0 +1,109 @@
+/** Extra facts an error can carry. */
+export interface ErrorDetails {
+  /** What made this fail. */
+  cause?: unknown;
+  /** What the user can do next, as one sentence. It is appended to the message. */
+  hint?: string;
+}
+
+/**
+ * The base of every error that this library throws on purpose. `code` is stable across releases; the message says what
+ * failed, on what, and (from `hint`) what to do next.
+ */
+export class SupermachineError extends Error {
+  readonly code: string;
+  readonly hint: string | undefined;
+
+  constructor(code: string, message: string, details: ErrorDetails = {}) {
+    const text = details.hint === undefined ? message : `${message}\n  ${details.hint}`;
+    super(text, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.hint = details.hint;
+  }
+
+  /** Holds for errors of another copy of this package too, which `instanceof` does not. */
+  static is(error: unknown): error is SupermachineError {
+    return error instanceof Error && "code" in error && String(error.code).startsWith("ERR_SUPERMACHINE_");
+  }
+}
+
+/** An image that cannot be read or used: bad reference, malformed document, wrong digest, wrong architecture. */
+export class ImageError extends SupermachineError {
+  constructor(message: string, details: ErrorDetails & { code?: string } = {}) {
+    super(details.code ?? "ERR_SUPERMACHINE_IMAGE", message, details);
+  }
+}
+
+/** The image, tag or snapshot that was named does not exist. */
+export class ImageNotFoundError extends ImageError {
+  constructor(message: string, details: ErrorDetails = {}) {
+    super(message, { ...details, code: "ERR_SUPERMACHINE_IMAGE_NOT_FOUND" });
+  }
+}
+
+/** A running microVM failed, ended unexpectedly or did not answer. */
+export class VmError extends SupermachineError {
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("ERR_SUPERMACHINE_VM", message, details);
+  }
+}
+
+/** QEMU, the guest kernel, the agent or the accelerator is missing or unusable. `supermachine setup` mends most of it. */
+export class AssetsError extends SupermachineError {
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("ERR_SUPERMACHINE_ASSETS", message, details);
+  }
+}
+
+/** Something that had to be in a local store is not there. */
+export class CacheMissError extends SupermachineError {
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("ERR_SUPERMACHINE_CACHE_MISS", message, details);
+  }
+}
+
+/** Something in a local store is truncated, corrupt, or made for another engine than the one in use. */
+export class CacheInvalidError extends SupermachineError {
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("ERR_SUPERMACHINE_CACHE_INVALID", message, details);
+  }
+}
+
+/** An image could be read but not baked into a snapshot. */
+export class BakeError extends SupermachineError {
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("ERR_SUPERMACHINE_BAKE", message, details);
+  }
+}
+
+/** A command ran longer than its `timeoutMs`; it was killed. The output so far is on the error. */
+export class ExecTimeoutError extends SupermachineError {
+  readonly stdout: string;
+  readonly stderr: string;
+
+  constructor(message: string, details: ErrorDetails & { stdout?: string; stderr?: string } = {}) {
+    super("ERR_SUPERMACHINE_EXEC_TIMEOUT", message, details);
+    this.stdout = details.stdout ?? "";
+    this.stderr = details.stderr ?? "";
+  }
+}
+
+/** Reading or writing a file in the guest failed. `errno` is the guest's, such as `ENOENT`. */
+export class GuestFileError extends SupermachineError {
+  readonly errno: string;
+  readonly path: string;
+
+  constructor(message: string, details: ErrorDetails & { errno: string; path: string }) {
+    super("ERR_SUPERMACHINE_GUEST_FILE", message, details);
+    this.errno = details.errno;
+    this.path = details.path;
+  }
+}
+
+/** The caller's options or arguments are wrong. */
+export class UsageError extends SupermachineError {
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("ERR_SUPERMACHINE_USAGE", message, details);
+  }
+}
