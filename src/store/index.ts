@@ -1,0 +1,3 @@
+export { type Home, home } from "./home.js";
+export { acquireLock, tryAcquireLock } from "./lock.js";
+export { isEntry, produceOnce, replace, sweepPartials } from "./place.js";
