@@ -1,0 +1,75 @@
+import type { Duplex } from "node:stream";
+
+/** Guest architectures, by their Node name. */
+export type Architecture = "x64" | "arm64";
+
+/** `kvm`, `hvf` and `whpx` isolate by hardware; `tcg` emulates the processor in software. */
+export type Accelerator = "kvm" | "hvf" | "whpx" | "tcg";
+
+/** What the guest looks like to its kernel: a template can only be restored into the very same hardware. */
+export interface Hardware {
+  architecture: Architecture;
+  accelerator: Accelerator;
+  memoryMiB: number;
+  vcpus: number;
+}
+
+/** The file behind the guest's RAM. `shared` writes go to the file, otherwise they stay private to the worker. */
+export interface RamFile {
+  path: string;
+  shared: boolean;
+}
+
+/** A read-only disk, seen by the guest as LUN `lun` of its SCSI controller. */
+export interface Disk {
+  lun: number;
+  path: string;
+}
+
+/** What a worker is started with to boot a kernel. */
+export interface BootSource {
+  kernel: string;
+  initramfs: string;
+  /** Shows the kernel's messages on the console from its first instruction on. */
+  verbose?: boolean;
+}
+
+/** How a worker's process ended. */
+export interface WorkerExit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  /** Whether we asked for it. */
+  expected: boolean;
+}
+
+/** One hypervisor process and the guest in it. */
+export interface Worker {
+  readonly pid: number;
+  /** The agent's two ports. */
+  readonly links: { control: Duplex; bulk: Duplex };
+  readonly exited: Promise<WorkerExit>;
+  /** The last lines of the guest's console and of the hypervisor's own messages, for error messages. */
+  diagnostics(): string;
+  /** Bytes the console has printed so far: a sign of life. */
+  consoleBytes(): number;
+  /** Adds disks to a waiting or running guest. */
+  attachDisks(disks: readonly Disk[]): Promise<void>;
+  /** Loads a device state into a waiting worker and lets the guest run. RAM must be in place already. */
+  loadDeviceState(state: Uint8Array): Promise<void>;
+  /** Writes everything but RAM to a new file. The guest must be paused. */
+  saveDeviceState(path: string): Promise<void>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** Ends the process at once; resolves when it is gone. */
+  kill(): Promise<void>;
+}
+
+/** What the engine needs of a hypervisor. */
+export interface Hypervisor {
+  /** Name, version and device model: a state saved by one build is only good for the same. */
+  readonly identity: string;
+  /** Boots a kernel with `ram` as its (shared, new) memory. */
+  boot(hardware: Hardware, ram: RamFile, source: BootSource, signal?: AbortSignal): Promise<Worker>;
+  /** Starts a worker that waits for a device state: with `disks` for one image, without for a spare. */
+  prepare(hardware: Hardware, ram: RamFile, disks: readonly Disk[], signal?: AbortSignal): Promise<Worker>;
+}

@@ -1,0 +1,90 @@
+import type { Accelerator, Architecture, BootSource, Disk, Hardware, RamFile } from "../hypervisor.js";
+
+/**
+ * Raised whenever the devices below change: a device state only fits the very same machine, so this is part of every
+ * template's key.
+ */
+export const DEVICE_MODEL = 1;
+
+/** File descriptors the worker inherits. Sockets without a name need no path, no clean-up and no retry to connect. */
+export const INHERITED = { qmp: 3, control: 4, bulk: 5, deviceState: 6 } as const;
+
+/** Port names as the agent sees them in /sys/class/virtio-ports. */
+const PORTS = { control: "supermachine.control", bulk: "supermachine.bulk" } as const;
+
+const BINARIES: Record<Architecture, string> = { x64: "qemu-system-x86_64", arm64: "qemu-system-aarch64" };
+
+/** The name of QEMU's system emulator for `architecture`. */
+export function qemuBinary(architecture: Architecture): string {
+  return BINARIES[architecture];
+}
+
+/** The CPU a guest sees; under emulation without 5-level page tables, which cost a level on every miss. */
+export function cpuModel(architecture: Architecture, accelerator: Accelerator): string {
+  if (accelerator !== "tcg") return "host";
+  return architecture === "x64" ? "max,la57=off" : "max";
+}
+
+/** Arguments that boot a kernel into shared RAM: the first half of making a template. */
+export function bootArguments(hardware: Hardware, ram: RamFile, source: BootSource): string[] {
+  const console = hardware.architecture === "x64" ? "ttyS0" : "ttyAMA0";
+  const messages = source.verbose ? ["earlyprintk=serial", "earlycon"] : ["quiet"];
+  const commandLine = [`console=${console}`, ...messages, "panic=-1", "reboot=t", "random.trust_cpu=on"];
+  return [
+    ...machineArguments(hardware, ram),
+    ...["-kernel", source.kernel, "-initrd", source.initramfs, "-append", commandLine.join(" ")],
+  ];
+}
+
+/** Arguments of a worker that waits for a device state on an inherited socket. */
+export function incomingArguments(hardware: Hardware, ram: RamFile, disks: readonly Disk[]): string[] {
+  return [
+    ...machineArguments(hardware, ram),
+    ...disks.flatMap((disk) => [
+      ...["-blockdev", JSON.stringify(blockNode(disk))],
+      ...["-device", JSON.stringify(scsiDevice(disk))],
+    ]),
+    ...["-incoming", `fd:${INHERITED.deviceState}`],
+    ...["-global", "migration.send-configuration=off"],
+  ];
+}
+
+/** A layer's file: read-only and without locks, since any number of workers share it. */
+export function blockNode(disk: Disk): Record<string, unknown> {
+  const file = { driver: "file", filename: disk.path, locking: "off", "read-only": true };
+  return { driver: "raw", "node-name": `layer${disk.lun}`, "read-only": true, file };
+}
+
+/** The SCSI disk that shows a {@link blockNode} to the guest. */
+export function scsiDevice(disk: Disk): Record<string, unknown> {
+  return { driver: "scsi-hd", id: `disk${disk.lun}`, drive: `layer${disk.lun}`, bus: "scsi.0", "scsi-id": 0, lun: disk.lun };
+}
+
+function machineArguments(hardware: Hardware, ram: RamFile): string[] {
+  const size = `${hardware.memoryMiB}M`;
+  const backend = { "qom-type": "memory-backend-file", id: "ram", "mem-path": ram.path, share: ram.shared };
+  return [
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ...["-accel", hardware.accelerator === "tcg" ? "tcg,thread=multi" : hardware.accelerator],
+    ...["-cpu", cpuModel(hardware.architecture, hardware.accelerator)],
+    ...["-smp", String(hardware.vcpus), "-m", size],
+    ...["-object", JSON.stringify({ ...backend, size: hardware.memoryMiB * 2 ** 20 })],
+    ...["-M", machineType(hardware.architecture)],
+    ...["-device", "virtio-scsi-pci,id=scsi", "-device", "virtio-serial-pci"],
+    ...socketDevice("qmp", INHERITED.qmp, ["-mon", "chardev=qmp,mode=control"]),
+    ...socketDevice("control", INHERITED.control, ["-device", `virtserialport,chardev=control,name=${PORTS.control}`]),
+    ...socketDevice("bulk", INHERITED.bulk, ["-device", `virtserialport,chardev=bulk,name=${PORTS.bulk}`]),
+    // The console goes to our end of a pipe, which keeps its last lines: no file that a hostile guest could fill.
+    ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
+  ];
+}
+
+function machineType(architecture: Architecture): string {
+  const common = "memory-backend=ram,usb=off,suppress-vmdesc=on";
+  return architecture === "x64" ? `q35,${common}` : `virt,gic-version=max,${common}`;
+}
+
+function socketDevice(id: string, descriptor: number, device: string[]): string[] {
+  return ["-chardev", `socket,id=${id},fd=${descriptor}`, ...device];
+}

@@ -1,0 +1,2 @@
+export { qemuBinary } from "./arguments.js";
+export { Qemu } from "./qemu.js";

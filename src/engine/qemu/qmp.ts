@@ -1,0 +1,98 @@
+import { EventEmitter, once } from "node:events";
+import type { Duplex } from "node:stream";
+import { VmError } from "../../errors.js";
+
+/** QEMU's longest answer to the few commands we send is far below this; a longer line means a broken peer. */
+const MAX_LINE = 1 << 20;
+const COMMAND_TIMEOUT_MS = 30_000;
+
+interface Waiter {
+  command: string;
+  resolve: (value: unknown) => void;
+  reject: (error: Error) => void;
+  timer: NodeJS.Timeout;
+}
+
+interface Message {
+  QMP?: unknown;
+  event?: string;
+  return?: unknown;
+  error?: { class?: string; desc?: string };
+}
+
+/** A client of QEMU's machine protocol (docs/interop/qmp-spec in QEMU's sources). Events are emitted by their name. */
+export class Qmp extends EventEmitter {
+  readonly #socket: Duplex;
+  readonly #waiters: Waiter[] = [];
+  #pending = "";
+  #failure: Error | undefined;
+
+  constructor(socket: Duplex) {
+    super();
+    this.#socket = socket;
+    socket.setEncoding("utf8");
+    socket.on("data", (text: string) => this.#receive(text));
+    socket.on("error", (error) => this.#fail(new VmError("the connection to QEMU broke", { cause: error })));
+    socket.on("close", () => this.#fail(new VmError("QEMU closed its control connection")));
+  }
+
+  /** Sends a command and gives its answer. Commands are answered in the order in which they were sent. */
+  execute(command: string, args?: Record<string, unknown>, timeoutMs = COMMAND_TIMEOUT_MS): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure) return reject(this.#failure);
+      const late = () => this.#fail(new VmError(`QEMU did not answer ${command} within ${timeoutMs} ms`));
+      this.#waiters.push({ command, resolve, reject, timer: setTimeout(late, timeoutMs) });
+      this.#socket.write(`${JSON.stringify({ execute: command, arguments: args })}\n`);
+    });
+  }
+
+  /** Waits for an event. Call it before the command that brings the event about. */
+  async event(name: string, timeoutMs: number): Promise<void> {
+    const timeout = AbortSignal.timeout(timeoutMs);
+    try {
+      await once(this, name, { signal: timeout });
+    } catch (error) {
+      if (!timeout.aborted) throw error;
+      throw new VmError(`QEMU did not report ${name} within ${timeoutMs} ms`, { cause: error });
+    }
+  }
+
+  #receive(text: string): void {
+    this.#pending += text;
+    for (let end = this.#pending.indexOf("\n"); end >= 0; end = this.#pending.indexOf("\n")) {
+      const line = this.#pending.slice(0, end);
+      this.#pending = this.#pending.slice(end + 1);
+      if (line.trim() !== "") this.#handle(line);
+    }
+    if (this.#pending.length > MAX_LINE) this.#fail(new VmError("QEMU sent a control message without end"));
+  }
+
+  #handle(line: string): void {
+    let message: Message;
+    try {
+      message = JSON.parse(line) as Message;
+    } catch (error) {
+      return this.#fail(new VmError("QEMU sent a control message that is no JSON", { cause: error }));
+    }
+    if (message.QMP !== undefined) return;
+    if (message.event !== undefined) {
+      if (message.event !== "error") this.emit(message.event);
+      return;
+    }
+    const waiter = this.#waiters.shift();
+    if (!waiter) return;
+    clearTimeout(waiter.timer);
+    if (message.error === undefined) waiter.resolve(message.return);
+    else waiter.reject(new VmError(`QEMU refused ${waiter.command}: ${message.error.desc ?? "no reason given"}`));
+  }
+
+  #fail(error: Error): void {
+    if (this.#failure) return;
+    this.#failure = error;
+    for (const waiter of this.#waiters.splice(0)) {
+      clearTimeout(waiter.timer);
+      waiter.reject(error);
+    }
+    if (this.listenerCount("error") > 0) this.emit("error", error);
+  }
+}

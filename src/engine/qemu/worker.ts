@@ -1,0 +1,121 @@
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { chmod } from "node:fs/promises";
+import type { Duplex } from "node:stream";
+import { AssetsError, VmError } from "../../errors.js";
+import type { Disk, Worker, WorkerExit } from "../hypervisor.js";
+import { blockNode, INHERITED, scsiDevice } from "./arguments.js";
+import { launch } from "./launch.js";
+import { Qmp } from "./qmp.js";
+import { Tail } from "./tail.js";
+
+const TAIL_BYTES = 16_384;
+const QUOTED_LINES = 12;
+/** Loading a state takes milliseconds, or seconds where KVM itself is emulated. */
+const LOAD_TIMEOUT_MS = 60_000;
+
+/** A QEMU process and its control connection. */
+export class QemuWorker implements Worker {
+  readonly pid: number;
+  readonly links: { control: Duplex; bulk: Duplex };
+  readonly exited: Promise<WorkerExit>;
+  readonly #child: ChildProcess;
+  readonly #qmp: Qmp;
+  readonly #deviceState: Duplex;
+  readonly #console = new Tail(TAIL_BYTES);
+  readonly #messages = new Tail(TAIL_BYTES);
+  #ending = false;
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+    this.pid = child.pid ?? 0;
+    const socket = (descriptor: number) => child.stdio[descriptor] as Duplex;
+    this.links = { control: socket(INHERITED.control), bulk: socket(INHERITED.bulk) };
+    this.#deviceState = socket(INHERITED.deviceState);
+    // Sockets of a killed process report ECONNRESET; `exited` and the QMP client tell what happened.
+    for (const each of [this.links.control, this.links.bulk, this.#deviceState]) each.on("error", () => undefined);
+    child.stdout?.on("data", (chunk: Buffer) => this.#console.add(chunk));
+    child.stderr?.on("data", (chunk: Buffer) => this.#messages.add(chunk));
+    this.#qmp = new Qmp(socket(INHERITED.qmp));
+    this.exited = new Promise((resolve) => {
+      child.once("exit", (code, signal) => resolve({ code, signal, expected: this.#ending }));
+    });
+  }
+
+  /** Starts QEMU and waits until it takes commands. */
+  static async start(binary: string, args: readonly string[], signal?: AbortSignal): Promise<QemuWorker> {
+    signal?.throwIfAborted();
+    const child = launch(binary, args);
+    if (child.pid === undefined) throw await startFailure(child, binary);
+    const worker = new QemuWorker(child);
+    const abort = () => void worker.kill();
+    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      await worker.#qmp.execute("qmp_capabilities");
+      return worker;
+    } catch (error) {
+      await worker.kill();
+      signal?.throwIfAborted();
+      throw new AssetsError(`QEMU (${binary}) did not start: ${worker.diagnostics() || "it said nothing"}`, {
+        cause: error,
+        hint: "Run `supermachine doctor` to see what this machine lacks.",
+      });
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  diagnostics(): string {
+    return [this.#messages.lines(QUOTED_LINES), this.#console.lines(QUOTED_LINES)].filter(Boolean).join("\n");
+  }
+
+  consoleBytes(): number {
+    return this.#console.total;
+  }
+
+  async attachDisks(disks: readonly Disk[]): Promise<void> {
+    // Sent at once, answered in order: the round trips overlap.
+    await Promise.all(
+      disks.flatMap((disk) => [
+        this.#qmp.execute("blockdev-add", blockNode(disk)),
+        this.#qmp.execute("device_add", scsiDevice(disk)),
+      ]),
+    );
+  }
+
+  async loadDeviceState(state: Uint8Array): Promise<void> {
+    const running = this.#qmp.event("RESUME", LOAD_TIMEOUT_MS);
+    this.#deviceState.end(state);
+    try {
+      await running;
+    } catch (error) {
+      throw new VmError(`the device state could not be loaded: ${this.diagnostics()}`, { cause: error });
+    }
+  }
+
+  async saveDeviceState(path: string): Promise<void> {
+    // "Xen" only by name: the command saves all devices but RAM, in every build of QEMU.
+    await this.#qmp.execute("xen-save-devices-state", { filename: path, live: false });
+    await chmod(path, 0o600);
+  }
+
+  async pause(): Promise<void> {
+    await this.#qmp.execute("stop");
+  }
+
+  async resume(): Promise<void> {
+    await this.#qmp.execute("cont");
+  }
+
+  async kill(): Promise<void> {
+    this.#ending = true;
+    this.#child.kill("SIGKILL");
+    await this.exited;
+    for (const stream of this.#child.stdio) stream?.destroy();
+  }
+}
+
+async function startFailure(child: ChildProcess, binary: string): Promise<Error> {
+  const [cause] = (await once(child, "error")) as [Error];
+  return new AssetsError(`${binary} could not be started`, { cause, hint: "Run `supermachine setup`." });
+}
