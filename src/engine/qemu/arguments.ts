@@ -57,7 +57,14 @@ export function blockNode(disk: Disk): Record<string, unknown> {
 
 /** The SCSI disk that shows a {@link blockNode} to the guest. */
 export function scsiDevice(disk: Disk): Record<string, unknown> {
-  return { driver: "scsi-hd", id: `disk${disk.lun}`, drive: `layer${disk.lun}`, bus: "scsi.0", "scsi-id": 0, lun: disk.lun };
+  return {
+    driver: "scsi-hd",
+    id: `disk${disk.lun}`,
+    drive: `layer${disk.lun}`,
+    bus: "scsi.0",
+    "scsi-id": 0,
+    lun: disk.lun,
+  };
 }
 
 function machineArguments(hardware: Hardware, ram: RamFile): string[] {

@@ -72,7 +72,8 @@ export class Qmp extends EventEmitter {
     try {
       message = JSON.parse(line) as Message;
     } catch (error) {
-      return this.#fail(new VmError("QEMU sent a control message that is no JSON", { cause: error }));
+      this.#fail(new VmError("QEMU sent a control message that is no JSON", { cause: error }));
+      return;
     }
     if (message.QMP !== undefined) return;
     if (message.event !== undefined) {

@@ -1,0 +1,110 @@
+import { constants } from "node:fs";
+import { copyFile, type FileHandle, mkdir, open, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { VmError } from "../errors.js";
+import { tryAcquireLock } from "../store/index.js";
+import { Delta } from "./delta.js";
+import { PAGE_SIZE, type PageRun, RunCollector } from "./page-runs.js";
+import type { MemoryStrategy, WorkerRam } from "./strategy.js";
+
+const CHUNK = 1 << 20;
+let counter = 0;
+
+/**
+ * Any POSIX system: every worker gets a copy of the template's RAM as a file of its own, by reflink where the file
+ * system can (APFS, XFS, Btrfs) and as a sparse copy elsewhere, and maps it shared, so the file always holds the guest's memory.
+ * What differs from the template is found by comparing the two files.
+ *
+ * @param folder where the copies live while their workers do
+ */
+export function clone(folder: string): MemoryStrategy {
+  return {
+    name: "clone",
+    async open(template) {
+      await mkdir(folder, { recursive: true });
+      const path = join(folder, `${process.pid}-${counter++}.ram`);
+      const lock = await tryAcquireLock(`${path}.lock`);
+      if (!lock) throw new VmError(`${path} is in use by another process`);
+      const ram = new FileCopy(template, path, lock);
+      try {
+        await copySparse(template, path);
+      } catch (error) {
+        await ram[Symbol.asyncDispose]();
+        throw error;
+      }
+      return ram;
+    },
+  };
+}
+
+class FileCopy implements WorkerRam {
+  readonly file: { path: string; shared: boolean };
+  readonly #template: string;
+  readonly #lock: AsyncDisposable;
+
+  constructor(template: string, path: string, lock: AsyncDisposable) {
+    this.#template = template;
+    this.file = { path, shared: true };
+    this.#lock = lock;
+  }
+
+  async apply(_pid: number, delta: Delta): Promise<void> {
+    await using file = await open(this.file.path, "r+");
+    const { size } = await file.stat();
+    if (size !== delta.ramBytes) {
+      throw new VmError(`a snapshot of ${delta.ramBytes} bytes of RAM does not fit a guest of ${size} bytes`);
+    }
+    let from = 0;
+    for (const { first, count } of delta.runs) {
+      const bytes = count * PAGE_SIZE;
+      await file.write(delta.pages, from, bytes, first * PAGE_SIZE);
+      from += bytes;
+    }
+  }
+
+  async capture(): Promise<Delta> {
+    await using template = await open(this.#template, "r");
+    await using own = await open(this.file.path, "r");
+    return difference(template, own);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.file.path, { force: true });
+    await this.#lock[Symbol.asyncDispose]();
+  }
+}
+
+async function difference(template: FileHandle, own: FileHandle): Promise<Delta> {
+  const { size } = await own.stat();
+  const found = new RunCollector();
+  const pages: Buffer[] = [];
+  const [before, after] = [Buffer.allocUnsafe(CHUNK), Buffer.allocUnsafe(CHUNK)];
+  for (let start = 0; start < size; start += CHUNK) {
+    const bytes = Math.min(CHUNK, size - start);
+    await Promise.all([template.read(before, 0, bytes, start), own.read(after, 0, bytes, start)]);
+    if (before.compare(after, 0, bytes, 0, bytes) === 0) continue;
+    for (let at = 0; at < bytes; at += PAGE_SIZE) {
+      if (before.compare(after, at, at + PAGE_SIZE, at, at + PAGE_SIZE) === 0) continue;
+      found.add((start + at) / PAGE_SIZE);
+      pages.push(Buffer.from(after.subarray(at, at + PAGE_SIZE)));
+    }
+  }
+  return new Delta(size, found.runs satisfies PageRun[], Buffer.concat(pages));
+}
+
+async function copySparse(from: string, to: string): Promise<void> {
+  try {
+    return await copyFile(from, to, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
+  } catch {
+    await rm(to, { force: true });
+  }
+  await using source = await open(from, "r");
+  await using target = await open(to, "wx", 0o600);
+  const { size } = await source.stat();
+  await target.truncate(size);
+  const [chunk, zeros] = [Buffer.allocUnsafe(CHUNK), Buffer.alloc(CHUNK)];
+  for (let start = 0; start < size; start += CHUNK) {
+    const { bytesRead } = await source.read(chunk, 0, CHUNK, start);
+    if (chunk.compare(zeros, 0, bytesRead, 0, bytesRead) !== 0) await target.write(chunk, 0, bytesRead, start);
+  }
+}

@@ -1,0 +1,96 @@
+import { open, readFile } from "node:fs/promises";
+import { crc32 } from "node:zlib";
+import { CacheInvalidError } from "../errors.js";
+import { PAGE_SIZE, type PageRun } from "./page-runs.js";
+
+const MAGIC = Buffer.from("SMDELTA1", "latin1");
+const HEADER_BYTES = 64;
+const RUN_BYTES = 8;
+
+/**
+ * The pages of a guest that differ from its template: a `memory.delta` file, held in memory and checked.
+ *
+ * Little-endian: magic "SMDELTA1"; u32 page size; u32 number of runs; u64 bytes of RAM; u32 number of pages; u32 CRC-32 of the runs;
+ * u32 CRC-32 of the pages; zeros up to byte 64; the runs (u32 first page, u32 count, rising); the pages.
+ */
+export class Delta {
+  readonly ramBytes: number;
+  readonly runs: readonly PageRun[];
+  /** The pages of all runs, one after the other. */
+  readonly pages: Buffer;
+
+  constructor(ramBytes: number, runs: readonly PageRun[], pages: Buffer) {
+    this.ramBytes = ramBytes;
+    this.runs = runs;
+    this.pages = pages;
+  }
+
+  /** Reads and checks a delta. @throws CacheInvalidError when it is truncated or corrupt. */
+  static async read(path: string): Promise<Delta> {
+    const file = await readFile(path);
+    const fail = (what: string): never => {
+      throw new CacheInvalidError(`the memory delta ${path} ${what}`, {
+        hint: "Remove the snapshot (`supermachine rmi`); the next run bakes it anew.",
+      });
+    };
+    if (file.length < HEADER_BYTES) return fail(`is truncated (${file.length} bytes)`);
+    if (!file.subarray(0, MAGIC.length).equals(MAGIC)) return fail("is not one");
+    if (file.readUInt32LE(8) !== PAGE_SIZE) return fail(`has pages of ${file.readUInt32LE(8)} bytes`);
+    const runCount = file.readUInt32LE(12);
+    const ramBytes = Number(file.readBigUInt64LE(16));
+    const pageCount = file.readUInt32LE(24);
+    const pagesAt = HEADER_BYTES + runCount * RUN_BYTES;
+    const expected = pagesAt + pageCount * PAGE_SIZE;
+    if (file.length !== expected) return fail(`has ${file.length} bytes where its header promises ${expected}`);
+    const pages = file.subarray(pagesAt);
+    const index = file.subarray(HEADER_BYTES, pagesAt);
+    if (crc32(index) !== file.readUInt32LE(28) || crc32(pages) !== file.readUInt32LE(32)) {
+      return fail("is corrupt (its checksum does not match)");
+    }
+    const runs = readRuns(index);
+    if (!runsFit(runs, pageCount, ramBytes)) return fail("lists pages outside the guest's memory");
+    return new Delta(ramBytes, runs, pages);
+  }
+
+  /** Writes the delta to a new file. */
+  async write(path: string): Promise<void> {
+    const index = Buffer.allocUnsafe(this.runs.length * RUN_BYTES);
+    for (const [i, run] of this.runs.entries()) {
+      index.writeUInt32LE(run.first, i * RUN_BYTES);
+      index.writeUInt32LE(run.count, i * RUN_BYTES + 4);
+    }
+    const header = Buffer.alloc(HEADER_BYTES);
+    MAGIC.copy(header);
+    header.writeUInt32LE(PAGE_SIZE, 8);
+    header.writeUInt32LE(this.runs.length, 12);
+    header.writeBigUInt64LE(BigInt(this.ramBytes), 16);
+    header.writeUInt32LE(this.pages.length / PAGE_SIZE, 24);
+    header.writeUInt32LE(crc32(index), 28);
+    header.writeUInt32LE(crc32(this.pages), 32);
+    const file = await open(path, "wx", 0o600);
+    try {
+      await file.writev([header, index, this.pages]);
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+function readRuns(index: Buffer): PageRun[] {
+  const runs: PageRun[] = [];
+  for (let at = 0; at < index.length; at += RUN_BYTES) {
+    runs.push({ first: index.readUInt32LE(at), count: index.readUInt32LE(at + 4) });
+  }
+  return runs;
+}
+
+function runsFit(runs: readonly PageRun[], pageCount: number, ramBytes: number): boolean {
+  let next = 0;
+  let pages = 0;
+  for (const { first, count } of runs) {
+    if (count === 0 || first < next) return false;
+    next = first + count;
+    pages += count;
+  }
+  return pages === pageCount && next * PAGE_SIZE <= ramBytes;
+}
