@@ -107,3 +107,10 @@ export class UsageError extends SupermachineError {
     super("ERR_SUPERMACHINE_USAGE", message, details);
   }
 }
+
+/** Something on the network could not be reached or broke off. */
+export class NetworkError extends SupermachineError {
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("ERR_SUPERMACHINE_NETWORK", message, details);
+  }
+}

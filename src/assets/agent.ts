@@ -1,0 +1,66 @@
+import { createHash } from "node:crypto";
+import { access, readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { execa } from "execa";
+import type { Architecture } from "../engine/index.js";
+import { AssetsError } from "../errors.js";
+import type { LongWork } from "../progress.js";
+import { produceOnce } from "../store/index.js";
+import { installHint } from "./packages.js";
+import { findProgram } from "./qemu.js";
+
+/** Where the package keeps the agent's sources, and the binaries that a release brings along. */
+const GUEST = fileURLToPath(new URL("../../guest", import.meta.url));
+const FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-Os", "-static", "-s"];
+const COMPILERS: Record<Architecture, string[]> = {
+  x64: ["x86_64-linux-gnu-gcc", "x86_64-linux-musl-gcc"],
+  arm64: ["aarch64-linux-gnu-gcc", "aarch64-linux-musl-gcc"],
+};
+
+/** The agent's binary: the one that came with this package, or compiled below `folder`, once for each state of its sources. */
+export async function ensureAgent(folder: string, architecture: Architecture, work: LongWork): Promise<string> {
+  const prebuilt = join(GUEST, "prebuilt", `agent-${architecture}`);
+  if (await exists(prebuilt)) return prebuilt;
+  const sources = join(GUEST, "src");
+  const names = (await readdir(sources)).filter((name) => /\.[ch]$/.test(name)).sort();
+  const hash = createHash("sha256").update(FLAGS.join(" "));
+  for (const name of names) hash.update(`${name}\0`).update(await readFile(join(sources, name)));
+  const path = join(folder, `agent-${architecture}-${hash.digest("hex").slice(0, 16)}`);
+  const files = names.filter((name) => name.endsWith(".c")).map((name) => join(sources, name));
+  return produceOnce(path, {
+    find: async () => ((await exists(path)) ? path : undefined),
+    make: (partial) => compile(files, partial, architecture, work),
+    ...(work.signal && { signal: work.signal }),
+  });
+}
+
+/** A C compiler that makes Linux binaries for `architecture`. */
+export async function findCompiler(architecture: Architecture): Promise<string | undefined> {
+  const native = process.platform === "linux" && process.arch === architecture;
+  for (const name of [...(native ? ["cc", "gcc", "clang"] : []), ...COMPILERS[architecture]]) {
+    if (await findProgram(name)) return name;
+  }
+  return undefined;
+}
+
+async function compile(files: string[], output: string, architecture: Architecture, work: LongWork): Promise<void> {
+  const compiler = await findCompiler(architecture);
+  if (!compiler)
+    throw new AssetsError(`there is no C compiler for the guest's agent (${architecture})`, { hint: installHint() });
+  const step = { phase: "setup" as const, item: "compiling the agent" };
+  work.onProgress?.(step);
+  const options = work.signal ? { cancelSignal: work.signal } : {};
+  await execa(compiler, [...FLAGS, "-o", output, ...files], options).catch((cause: unknown) => {
+    work.signal?.throwIfAborted();
+    throw new AssetsError(`${compiler} could not compile the guest's agent`, { cause, hint: installHint() });
+  });
+  work.onProgress?.({ ...step, finished: true });
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

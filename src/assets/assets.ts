@@ -1,0 +1,94 @@
+import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as v from "valibot";
+import { type Architecture, qemuBinary } from "../engine/index.js";
+import { AssetsError } from "../errors.js";
+import type { LongWork } from "../progress.js";
+import { home, replace } from "../store/index.js";
+import { ensureAgent, findCompiler } from "./agent.js";
+import { ensureInitramfs } from "./initramfs.js";
+import { ensureKernel } from "./kernel.js";
+import { aptInstall, canInstall, installHint } from "./packages.js";
+import { inspectQemu, locateQemu } from "./qemu.js";
+
+/** Everything a machine is booted from. */
+export interface Assets {
+  architecture: Architecture;
+  qemu: { path: string; version: string };
+  kernel: { name: string; vmlinuz: string; digest: string };
+  /** Its name has the hash of its content: agent and modules. */
+  initramfs: string;
+}
+
+const Manifest = v.object({
+  /** Modification times and sizes of QEMU's binary and the agent's source or binary, to notice an update at no cost. */
+  stamp: v.string(),
+  qemu: v.object({ path: v.string(), version: v.string() }),
+  kernel: v.object({ name: v.string(), vmlinuz: v.string(), digest: v.string() }),
+  initramfs: v.string(),
+});
+
+/** The architecture of this machine, which is also its guests'. @throws AssetsError where there is no guest for it. */
+export function hostArchitecture(): Architecture {
+  if (process.arch === "x64" || process.arch === "arm64") return process.arch;
+  throw new AssetsError(`this machine's architecture (${process.arch}) is not supported`, {
+    hint: "supermachine runs on x64 and arm64.",
+  });
+}
+
+/**
+ * Finds QEMU, kernel, agent and initramfs, and obtains what is missing: this is what `supermachine setup` does, and every
+ * command on first use.
+ * @throws AssetsError with the command to type where it may not install what is missing itself
+ */
+export async function ensureAssets(work: LongWork = {}): Promise<Assets> {
+  const architecture = hostArchitecture();
+  const folder = home().assets;
+  await mkdir(folder, { recursive: true });
+  const manifest = join(folder, `assets-${architecture}.json`);
+  await installMissing(architecture, work);
+  const path = await locateQemu(architecture);
+  if (!path) throw new AssetsError(`there is no ${qemuBinary(architecture)} on the PATH`, { hint: installHint() });
+  const agent = await ensureAgent(folder, architecture, work);
+  const stamp = await stampOf([path, agent]);
+  const known = await readManifest(manifest);
+  if (known?.stamp === stamp) return { architecture, ...known };
+
+  const qemu = await inspectQemu(path);
+  const kernel = await ensureKernel(folder, architecture, work);
+  const initramfs = await ensureInitramfs(folder, agent, kernel.modules);
+  const assets = { qemu, kernel: { name: kernel.name, vmlinuz: kernel.vmlinuz, digest: kernel.digest }, initramfs };
+  await replace(manifest, (partial) => writeFile(partial, JSON.stringify({ stamp, ...assets }, null, 2)));
+  return { architecture, ...assets };
+}
+
+/** Forgets what was found, so that the next {@link ensureAssets} looks again, for a newer kernel as well. */
+export async function refreshAssets(work: LongWork = {}): Promise<Assets> {
+  const manifest = join(home().assets, `assets-${hostArchitecture()}.json`);
+  await mkdir(home().assets, { recursive: true });
+  await replace(manifest, (partial) => writeFile(partial, "{}"));
+  return ensureAssets(work);
+}
+
+async function installMissing(architecture: Architecture, work: LongWork): Promise<void> {
+  if (!canInstall()) return;
+  const missing: string[] = [];
+  if (!(await locateQemu(architecture))) missing.push(architecture === "x64" ? "qemu-system-x86" : "qemu-system-arm");
+  if (!(await findCompiler(architecture))) missing.push("gcc", "libc6-dev");
+  if (missing.length > 0) await aptInstall(missing, work);
+}
+
+async function stampOf(paths: readonly string[]): Promise<string> {
+  const stats = await Promise.all(paths.map((path) => stat(path)));
+  return stats.map(({ mtimeMs, size }, i) => `${paths[i]} ${mtimeMs} ${size}`).join("; ");
+}
+
+async function readManifest(path: string): Promise<v.InferOutput<typeof Manifest> | undefined> {
+  try {
+    const manifest = v.parse(Manifest, JSON.parse(await readFile(path, "utf8")));
+    await Promise.all([stat(manifest.kernel.vmlinuz), stat(manifest.initramfs)]);
+    return manifest;
+  } catch {
+    return undefined;
+  }
+}
