@@ -1,0 +1,149 @@
+import { ImageError } from "../errors.js";
+import { type Descriptor, type ImageManifest, parseIndex, parseManifest } from "./documents.js";
+import { type ImageConfig, parseImageConfig } from "./image-config.js";
+import { isConfig, isIndex, isManifest } from "./media-types.js";
+import { type ImageOrigin, readDocument } from "./origin.js";
+import { formatPlatform, isAttestation, isSameMachine, type Platform, suitability } from "./platform.js";
+
+const MAX_INDEX_DEPTH = 4;
+/** Indexes can name each other's content many times over: the work done for one image is bounded. */
+const MAX_DOCUMENTS = 1_000;
+
+/** A manifest with its config, both verified. */
+export interface LoadedManifest {
+  descriptor: Descriptor;
+  manifest: ImageManifest;
+  config: ImageConfig;
+}
+
+interface Leaf {
+  descriptor: Descriptor;
+  /** Which of the origin's roots it is of. */
+  root: number;
+}
+
+/** Follows the origin's roots through indexes to the manifest for `wanted`, and loads it. */
+export async function chooseManifest(
+  origin: ImageOrigin,
+  wanted: Platform,
+  signal?: AbortSignal,
+): Promise<LoadedManifest> {
+  const reader = documentReader(origin, signal);
+  const leaves: Leaf[] = [];
+  for (const [root, descriptor] of origin.roots.entries()) {
+    for (const leaf of await leavesOf(descriptor, 0, origin, reader)) leaves.push({ descriptor: leaf, root });
+  }
+  const [only] = leaves;
+  if (only === undefined) throw new ImageError(`${origin.name} names no image: ${describeTypes(origin.roots)}`);
+  const isAlone = leaves.every(({ descriptor }) => descriptor.digest === only.descriptor.digest);
+  const chosen = isAlone ? only.descriptor : await pick(leaves, wanted, origin, reader);
+  const loaded = await load(chosen, origin, reader);
+  const { os, architecture, variant } = loaded.config;
+  if (!isSameMachine(loaded.config, wanted)) throw wrongPlatform(origin, [{ os, architecture, variant }], wanted);
+  return loaded;
+}
+
+type DocumentReader = (descriptor: Descriptor, what: string) => Promise<Buffer>;
+
+function documentReader(origin: ImageOrigin, signal: AbortSignal | undefined): DocumentReader {
+  const known = new Map<string, Promise<Buffer>>();
+  let count = 0;
+  return (descriptor, what) => {
+    signal?.throwIfAborted();
+    if (++count > MAX_DOCUMENTS)
+      throw new ImageError(`${origin.name} has more than ${MAX_DOCUMENTS} documents to look at`);
+    const key = `${descriptor.digest} ${descriptor.size}`;
+    const bytes = known.get(key) ?? readDocument(origin, descriptor, what, signal);
+    known.set(key, bytes);
+    return bytes;
+  };
+}
+
+async function leavesOf(
+  descriptor: Descriptor,
+  depth: number,
+  origin: ImageOrigin,
+  read: DocumentReader,
+): Promise<Descriptor[]> {
+  if (isManifest(descriptor.mediaType)) return [descriptor];
+  if (!isIndex(descriptor.mediaType)) return [];
+  if (depth >= MAX_INDEX_DEPTH) {
+    throw new ImageError(`${origin.name}: indexes are nested more than ${MAX_INDEX_DEPTH} deep`);
+  }
+  const what = `index ${descriptor.digest} in ${origin.name}`;
+  const index = parseIndex(await read(descriptor, "index"), what);
+  const leaves: Descriptor[] = [];
+  for (const entry of index.manifests) {
+    if (!isAttestation(entry)) leaves.push(...(await leavesOf(entry, depth + 1, origin, read)));
+  }
+  return leaves;
+}
+
+async function pick(
+  leaves: readonly Leaf[],
+  wanted: Platform,
+  origin: ImageOrigin,
+  read: DocumentReader,
+): Promise<Descriptor> {
+  const offers: { leaf: Leaf; platform: Platform; rank: number }[] = [];
+  const others: Platform[] = [];
+  for (const leaf of leaves) {
+    const platform = await platformOf(leaf.descriptor, origin, read);
+    if (platform === undefined) continue;
+    const rank = suitability(platform, wanted);
+    if (rank === undefined) others.push(platform);
+    else offers.push({ leaf, platform, rank });
+  }
+  const [best, ...rest] = offers.toSorted((a, b) => b.rank - a.rank);
+  if (best === undefined) throw wrongPlatform(origin, others, wanted);
+  const rival = rest.find(({ leaf, rank }) => rank === best.rank && leaf.root !== best.leaf.root);
+  if (rival !== undefined && rival.leaf.descriptor.digest !== best.leaf.descriptor.digest) {
+    const digests = [best, rival].map(({ leaf }) => `@${leaf.descriptor.digest}`).join(" or ");
+    throw new ImageError(`${origin.name} holds several images for ${formatPlatform(wanted)}`, {
+      hint: `Write ${digests}.`,
+    });
+  }
+  return best.leaf.descriptor;
+}
+
+/** An entry without a platform is asked for its config; one that has no image config is not an image. */
+async function platformOf(
+  descriptor: Descriptor,
+  origin: ImageOrigin,
+  read: DocumentReader,
+): Promise<Platform | undefined> {
+  const { platform } = descriptor;
+  if (platform) return { os: platform.os, architecture: platform.architecture, variant: platform.variant ?? undefined };
+  const manifest = parseManifest(await read(descriptor, "manifest"), `manifest ${descriptor.digest} in ${origin.name}`);
+  return isConfig(manifest.config.mediaType) ? (await load(descriptor, origin, read)).config : undefined;
+}
+
+async function load(descriptor: Descriptor, origin: ImageOrigin, read: DocumentReader): Promise<LoadedManifest> {
+  const what = `manifest ${descriptor.digest} in ${origin.name}`;
+  const manifest = parseManifest(await read(descriptor, "manifest"), what);
+  if (manifest.mediaType && manifest.mediaType !== descriptor.mediaType) {
+    throw new ImageError(
+      `${what} says of itself that it is ${manifest.mediaType}, its index says ${descriptor.mediaType}`,
+    );
+  }
+  if (!isConfig(manifest.config.mediaType)) {
+    throw new ImageError(`${what} is not an image: its config is of the media type ${manifest.config.mediaType}`);
+  }
+  const config = parseImageConfig(
+    await read(manifest.config, "config"),
+    `config ${manifest.config.digest} in ${origin.name}`,
+  );
+  return { descriptor, manifest, config };
+}
+
+function wrongPlatform(origin: ImageOrigin, offered: readonly Platform[], wanted: Platform): ImageError {
+  const list = [...new Set(offered.map(formatPlatform))].slice(0, 20).join(", ") || "no platform";
+  return new ImageError(`${origin.name} is for ${list}, not for ${formatPlatform(wanted)}`, {
+    hint: `Use an image that is built for ${formatPlatform(wanted)}.`,
+  });
+}
+
+function describeTypes(roots: readonly Descriptor[]): string {
+  const types = [...new Set(roots.map(({ mediaType }) => mediaType))].slice(0, 5).join(", ");
+  return `no manifest that can be read here; media type ${types || "unknown"}`;
+}

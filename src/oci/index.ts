@@ -1,0 +1,16 @@
+export { type Digest, digestOf, isDigest } from "./digest.js";
+export type { ImageConfig } from "./image-config.js";
+export type { Compression } from "./media-types.js";
+export { type ImageContent, type LayerDescriptor, type OpenImageOptions, openImage } from "./open-image.js";
+export { openSource } from "./open-source.js";
+export type { ImageOrigin } from "./origin.js";
+export { formatPlatform, hostPlatform, type Platform } from "./platform.js";
+export { formatReference, parseReference, type RegistryReference } from "./reference.js";
+export {
+  type DockerSource,
+  formatImageSource,
+  type ImageSource,
+  type LocalSource,
+  parseImageSource,
+  type RegistrySource,
+} from "./source.js";

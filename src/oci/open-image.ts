@@ -1,0 +1,106 @@
+import type { Readable } from "node:stream";
+import { ImageError } from "../errors.js";
+import { chooseManifest, type LoadedManifest } from "./choose-manifest.js";
+import type { Digest } from "./digest.js";
+import type { Descriptor } from "./documents.js";
+import type { ImageConfig } from "./image-config.js";
+import { type Compression, layerCompression } from "./media-types.js";
+import { openSource } from "./open-source.js";
+import { checkBlob, type ImageOrigin, verifiableDigest } from "./origin.js";
+import { hostPlatform, type Platform } from "./platform.js";
+import { formatImageSource, type ImageSource, parseImageSource } from "./source.js";
+
+/** How many blobs are looked for at a time. */
+const CHECKS_AT_ONCE = 16;
+
+/** One layer of an image, as it is stored. */
+export interface LayerDescriptor {
+  /** Digest of the blob as {@link LayerDescriptor.open} streams it. */
+  digest: Digest;
+  /** Size of the blob in bytes. */
+  size: number;
+  mediaType: string;
+  /** How the blob is packed, from its media type. */
+  compression: Compression;
+  /** Digest of the unpacked tar stream. */
+  diffId: Digest;
+  /** Streams the blob. The reader verifies `digest`, `size` and `diffId`: nothing has done so before. */
+  open(signal?: AbortSignal): Promise<Readable>;
+}
+
+/** An image that was found and whose documents were verified. Its layers can be read until it is disposed of. */
+export interface ImageContent extends AsyncDisposable {
+  /** The source in full, such as `oci-archive:python.tar` or `docker.io/library/alpine:3.20`. */
+  reference: string;
+  manifestDigest: Digest;
+  /** Docker's image id. */
+  configDigest: Digest;
+  config: ImageConfig;
+  /** From the lowest to the topmost. May be empty. */
+  layers: LayerDescriptor[];
+}
+
+/** Options of {@link openImage}. */
+export interface OpenImageOptions {
+  /** What to choose from an index, and what a single image must be built for; this machine's Linux by default. */
+  platform?: Platform;
+  signal?: AbortSignal;
+}
+
+/**
+ * Finds an image, verifies index, manifest and config by their digests, and checks that every layer's blob is there in
+ * its full length. No layer is read.
+ * @throws ImageNotFoundError when the file, tag, platform's manifest or a blob is missing, else ImageError.
+ */
+export async function openImage(source: ImageSource | string, options: OpenImageOptions = {}): Promise<ImageContent> {
+  const parsed = typeof source === "string" ? parseImageSource(source) : source;
+  const { platform = hostPlatform(), signal } = options;
+  const origin = await openSource(parsed, signal);
+  try {
+    const loaded = await chooseManifest(origin, platform, signal);
+    const layers = describeLayers(origin, loaded);
+    await checkLayers(origin, loaded.manifest.layers, signal);
+    return {
+      reference: formatImageSource(parsed),
+      manifestDigest: verifiableDigest(loaded.descriptor, origin.name),
+      configDigest: verifiableDigest(loaded.manifest.config, origin.name),
+      config: loaded.config,
+      layers,
+      [Symbol.asyncDispose]: () => origin[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await origin[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+function describeLayers(origin: ImageOrigin, { manifest, config }: LoadedManifest): LayerDescriptor[] {
+  const diffIds = config.rootfs.diff_ids;
+  if (diffIds.length !== manifest.layers.length) {
+    const counts = `${manifest.layers.length} layers, its config ${diffIds.length} diff ids`;
+    throw new ImageError(`${origin.name} is inconsistent: its manifest has ${counts}`);
+  }
+  return manifest.layers.map((layer, i) => {
+    const compression = layerCompression(layer.mediaType);
+    const diffId = diffIds[i];
+    if (compression === undefined || diffId === undefined) {
+      throw new ImageError(`${origin.name}: layer ${i} is of the unknown media type ${layer.mediaType}`);
+    }
+    const open = (signal?: AbortSignal) => origin.open(layer, signal);
+    const digest = verifiableDigest(layer, origin.name);
+    return { digest, size: layer.size, mediaType: layer.mediaType, compression, diffId, open };
+  });
+}
+
+/** Layers that occur more than once, as empty ones do, are looked for once. */
+async function checkLayers(
+  origin: ImageOrigin,
+  layers: readonly Descriptor[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const distinct = [...new Map(layers.map((layer) => [`${layer.digest} ${layer.size}`, layer])).values()];
+  for (let i = 0; i < distinct.length; i += CHECKS_AT_ONCE) {
+    signal?.throwIfAborted();
+    await Promise.all(distinct.slice(i, i + CHECKS_AT_ONCE).map((layer) => checkBlob(origin, layer, "layer")));
+  }
+}

@@ -1,0 +1,65 @@
+import type { Descriptor } from "./documents.js";
+
+/** What an image is built for, in Go's words: `linux`, `amd64`, and for some architectures a variant such as `v7`. */
+export interface Platform {
+  os: string;
+  architecture: string;
+  variant?: string | undefined;
+}
+
+/** Node's names of architectures that Go calls otherwise. */
+const NODE_TO_GO: Readonly<Record<string, string>> = {
+  x64: "amd64",
+  ia32: "386",
+  ppc64: "ppc64le",
+  riscv64: "riscv64",
+};
+/** Names that image builders write by mistake. */
+const ALIASES: Readonly<Record<string, string>> = { x86_64: "amd64", "x86-64": "amd64", aarch64: "arm64" };
+/** The variant that is meant where none is written. */
+const BASE_LEVEL: Readonly<Record<string, number>> = { amd64: 1, arm64: 8, arm: 7 };
+
+/** Linux on the architecture of this machine: what runs here without emulating another processor. */
+export function hostPlatform(arch: string = process.arch): Platform {
+  return { os: "linux", architecture: NODE_TO_GO[arch] ?? arch };
+}
+
+/** `linux/arm64/v8`, for messages. */
+export function formatPlatform(platform: Platform): string {
+  return [platform.os, platform.architecture, platform.variant].filter(Boolean).join("/");
+}
+
+/** Whether operating system and architecture are the same; the variant is left aside. */
+export function isSameMachine(a: Platform, b: Platform): boolean {
+  return a.os.toLowerCase() === b.os.toLowerCase() && architectureOf(a) === architectureOf(b);
+}
+
+/**
+ * How well something built for `offered` suits `wanted`: the higher the better, `undefined` for not at all. A processor
+ * of variant `v7` runs what is built for `v6`, not the reverse.
+ */
+export function suitability(offered: Platform, wanted: Platform): number | undefined {
+  if (!isSameMachine(offered, wanted)) return undefined;
+  const have = levelOf(wanted);
+  const need = levelOf(offered);
+  if (have === undefined || need === undefined) return offered.variant === wanted.variant ? 0 : undefined;
+  return need <= have ? need : undefined;
+}
+
+/** Whether an entry of an index is no image but a statement about one, as BuildKit adds them. */
+export function isAttestation(descriptor: Descriptor): boolean {
+  const { platform, annotations } = descriptor;
+  if (annotations?.["vnd.docker.reference.type"] !== undefined) return true;
+  return platform?.os === "unknown" && platform.architecture === "unknown";
+}
+
+function architectureOf(platform: Platform): string {
+  const name = platform.architecture.toLowerCase();
+  return ALIASES[name] ?? name;
+}
+
+function levelOf(platform: Platform): number | undefined {
+  if (!platform.variant) return BASE_LEVEL[architectureOf(platform)] ?? 0;
+  const match = /^v?(\d{1,2}(?:\.\d{1,2})?)$/.exec(platform.variant);
+  return match === null ? undefined : Number(match[1]);
+}
