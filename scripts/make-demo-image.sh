@@ -1,0 +1,137 @@
+#!/usr/bin/env bash
+# Makes a small OCI image archive out of Debian's (or Ubuntu's) own packages:
+#
+#   make-demo-image.sh OUT.tar [python|busybox]
+#
+# python   a Debian userland with python3, by mmdebstrap (about a minute; the default)
+# busybox  a static busybox and little else (a second)
+#
+# Packages come from the archive that this machine's apt uses. What is missing is installed when this runs as root.
+# Both images have a user "app" (1000:1000). Progress goes to stderr.
+set -euo pipefail
+umask 022
+
+say() { printf '%s\n' "make-demo-image: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+[[ $# -ge 1 && $# -le 2 ]] || { printf 'usage: %s OUT.tar [python|busybox]\n' "$0" >&2; exit 2; }
+out=$1
+kind=${2:-python}
+case $kind in
+  python) tools=(mmdebstrap umoci) packages=(mmdebstrap umoci) ;;
+  busybox) tools=(umoci busybox) packages=(umoci busybox-static) ;;
+  *) printf 'unknown kind of image "%s": python or busybox is known\n' "$kind" >&2; exit 2 ;;
+esac
+command -v apt-get >/dev/null || die "this needs Debian or Ubuntu: there is no apt-get here"
+
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+
+install_tools() {
+  local missing=() i
+  for i in "${!tools[@]}"; do
+    command -v "${tools[i]}" >/dev/null || missing+=("${packages[i]}")
+  done
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+  [[ $(id -u) -eq 0 ]] || die "missing: ${missing[*]}. Install them with: sudo apt-get install ${missing[*]}"
+  say "installing ${missing[*]}"
+  local options=(-o DPkg::Lock::Timeout=300 -y -qq --no-install-recommends)
+  DEBIAN_FRONTEND=noninteractive apt-get install "${options[@]}" "${missing[@]}" >&2 && return 0
+  # The package lists may be missing or too old for the archive.
+  apt-get update -qq -o DPkg::Lock::Timeout=300 >&2
+  DEBIAN_FRONTEND=noninteractive apt-get install "${options[@]}" "${missing[@]}" >&2
+}
+
+# The host's own archive as sources.list lines: only what Debian or Ubuntu published for the running release.
+host_sources() {
+  local codename origin uri release arch keyring
+  codename=$(. /etc/os-release && printf %s "${VERSION_CODENAME:-}")
+  [[ -n $codename ]] || die "/etc/os-release does not say which release this is"
+  apt-get indextargets --format '$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ARCHITECTURE)' 'Created-By: Packages' |
+    while IFS='|' read -r origin uri release component arch; do
+      [[ $component == main && $arch == "$(dpkg --print-architecture)" ]] || continue
+      [[ $release == "$codename" || $release == "$codename"-updates || $release == "$codename"-security ]] || continue
+      case $origin in
+        Debian) keyring=/usr/share/keyrings/debian-archive-keyring.gpg ;;
+        Ubuntu) keyring=/usr/share/keyrings/ubuntu-archive-keyring.gpg ;;
+        *) continue ;;
+      esac
+      if [[ -e $keyring ]]; then printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$uri" "$release"
+      else printf 'deb %s %s main\n' "$uri" "$release"; fi
+    done
+}
+
+add_user() { # ROOT
+  printf 'app:x:1000:1000:app:/home/app:/bin/sh\n' >>"$1/etc/passwd"
+  printf 'app:x:1000:\n' >>"$1/etc/group"
+  install -d -m 0755 "$1/home"
+  install -d -m 0700 -o 1000 -g 1000 "$1/home/app"
+}
+
+python_root() { # TAR
+  local sources=$work/sources.list
+  host_sources >"$sources"
+  if [[ ! -s $sources && $(id -u) -eq 0 ]]; then
+    say "fetching the package lists"
+    apt-get update -qq -o DPkg::Lock::Timeout=300 >&2
+    host_sources >"$sources"
+  fi
+  [[ -s $sources ]] || die "apt has no package lists of this release's main archive: run apt-get update"
+  # mmdebstrap has its own apt configuration, so a proxy has to be handed on.
+  eval "$(apt-config shell http_proxy Acquire::http::Proxy https_proxy Acquire::https::Proxy)"
+  export http_proxy=${http_proxy:-} https_proxy=${https_proxy:-}
+  [[ -n $http_proxy ]] || unset http_proxy
+  [[ -n $https_proxy ]] || unset https_proxy
+
+  export -f add_user
+  say "collecting packages (a minute or more)"
+  mmdebstrap --quiet --variant=essential --include=python3 \
+    --aptopt='APT::Install-Recommends "false"' \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
+    --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/lintian/*' \
+    --customize-hook='bash -c '\''add_user "$0"'\'' "$1"' \
+    --customize-hook='rm -rf "$1"/var/cache/* "$1"/var/lib/apt/lists/* "$1"/var/log/*' \
+    --customize-hook='rm -f "$1"/etc/apt/sources.list "$1"/etc/hostname "$1"/etc/resolv.conf' \
+    '' "$1" <"$sources" >&2
+}
+
+busybox_root() { # TAR
+  local root=$work/root applet busybox
+  busybox=$(command -v busybox)
+  install -d "$root"/{bin,etc,dev,proc,sys,root,run,usr/bin,usr/sbin,sbin,var/log,lib}
+  install -d -m 1777 "$root/tmp" "$root/var/tmp"
+  chmod 0700 "$root/root"
+  install -m 0755 "$busybox" "$root/bin/busybox"
+  "$root/bin/busybox" --list-full | while read -r applet; do
+    [[ $applet == bin/busybox ]] && continue
+    install -d "$root/${applet%/*}"
+    ln -s /bin/busybox "$root/$applet"
+  done
+  printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n' >"$root/etc/passwd"
+  printf 'root:x:0:\ntty:x:5:\nnogroup:x:65534:\n' >"$root/etc/group"
+  add_user "$root"
+  tar --numeric-owner --sort=name -C "$root" -cf "$1" .
+}
+
+install_tools
+say "making the root file system"
+tar_file=$work/root.tar
+"${kind}_root" "$tar_file"
+
+say "packing the image"
+layout=$work/layout
+umoci init --layout "$layout"
+umoci new --image "$layout:latest"
+umoci raw add-layer --image "$layout:latest" --history.created_by "make-demo-image $kind" "$tar_file" >&2
+rm -f "$tar_file"
+case $kind in
+  python) command=(--config.cmd python3) ;;
+  busybox) command=(--config.cmd sh) ;;
+esac
+umoci config --image "$layout:latest" --no-history "${command[@]}" --config.workingdir / \
+  --config.env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+umoci gc --layout "$layout"
+tar --numeric-owner --owner=0 --group=0 --sort=name -C "$layout" -cf "$out.partial" oci-layout index.json blobs
+mv -f -- "$out.partial" "$out"
+say "wrote $out ($(du -h --apparent-size "$out" | cut -f1))"

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs all but the soak and KVM ones.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash scripts/prepare.sh qemu-system-x86 gcc libc6-dev xz-utils zstd attr erofs-utils squashfs-tools e2fsprogs \
+  busybox-static mmdebstrap skopeo umoci buildah
+exec node_modules/.bin/vitest run --project unit --project integration --project e2e "$@"

@@ -1,0 +1,22 @@
+import { SupermachineError, UsageError } from "../index.js";
+import { Interrupted } from "./interrupt.js";
+
+/** Prints an error for people and gives the exit code: 2 for wrong usage, 128+n when interrupted, else 1. */
+export function reportError(error: unknown): number {
+  if (error instanceof Interrupted) {
+    process.stderr.write(`supermachine: ${error.message}\n`);
+    return error.exitCode;
+  }
+  if (!SupermachineError.is(error)) {
+    process.stderr.write(`supermachine: unexpected error: ${error instanceof Error ? error.stack : String(error)}\n`);
+    return 1;
+  }
+  process.stderr.write(`supermachine: ${error.message}\n`);
+  if (process.env.SUPERMACHINE_LOG === "debug") process.stderr.write(`${causes(error)}\n`);
+  return error instanceof UsageError ? 2 : 1;
+}
+
+function causes(error: Error): string {
+  const cause = error.cause instanceof Error ? `\ncaused by: ${causes(error.cause)}` : "";
+  return `${error.stack}${cause}`;
+}

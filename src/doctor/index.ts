@@ -1,0 +1,1 @@
+export { type Diagnosis, doctor, type Finding } from "./doctor.js";

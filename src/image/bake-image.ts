@@ -1,0 +1,66 @@
+import { stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { UsageError } from "../errors.js";
+import { ensureTemplate, findTemplate, type Runtime, type Template } from "../machine/index.js";
+import { openImage } from "../oci/index.js";
+import { home, produceOnce, sweepPartials } from "../store/index.js";
+import { bake } from "./bake.js";
+import { ensureLayers } from "./layers.js";
+import { readMetadata, type SnapshotMetadata } from "./metadata.js";
+import { type BakeOptions, bakeKey, checkName, defaultName, runConfigurationOf, sizeOf } from "./options.js";
+
+const DEFAULT_HOSTNAME = "supermachine";
+const HOSTNAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?$/;
+
+/** Finds or makes the snapshot of an image, and gives its folder. */
+export async function bakeImage(runtime: Runtime, reference: string, options: BakeOptions): Promise<string> {
+  const size = sizeOf(options);
+  const hostname = checkHostname(options.hostname ?? DEFAULT_HOSTNAME);
+  const snapshots = resolve(options.snapshotsDir ?? home().snapshots);
+  await using content = await openImage(reference, options.signal ? { signal: options.signal } : {});
+  const config = runConfigurationOf(content.config, options);
+  const placeFor = (template: Template) => {
+    const key = bakeKey(content, config, template.id, hostname);
+    const name = options.name === undefined ? defaultName(reference, key) : checkName(options.name);
+    return { key, name, folder: join(snapshots, name) };
+  };
+
+  const present = await findTemplate(runtime, size);
+  if (present) {
+    const { folder, key } = placeFor(present);
+    if (await findSnapshot(folder, key)) return folder;
+  }
+  await sweepPartials(snapshots);
+  // A first boot and the conversion of the layers do not need each other.
+  const [template, layers] = await Promise.all([
+    ensureTemplate(runtime, size, options),
+    ensureLayers(content, options),
+  ]);
+  const { folder, key, name } = placeFor(template);
+  const { manifestDigest } = content;
+  const input = { name, reference, key, manifestDigest, template, layers, config, hostname };
+  await produceOnce(folder, {
+    find: () => findSnapshot(folder, key),
+    make: (partial) => bake(partial, runtime, input, options),
+    ...(options.signal && { signal: options.signal }),
+  });
+  return folder;
+}
+
+/** The snapshot in `folder`, if it was baked from just this input and nothing of it is missing. */
+async function findSnapshot(folder: string, key: string): Promise<SnapshotMetadata | undefined> {
+  try {
+    const metadata = await readMetadata(folder);
+    if (metadata.key !== key) return undefined;
+    await Promise.all(metadata.layers.map(({ path }) => stat(path)));
+    return metadata;
+  } catch {
+    // Missing or damaged: it is baked again.
+    return undefined;
+  }
+}
+
+function checkHostname(hostname: string): string {
+  if (HOSTNAME.test(hostname)) return hostname;
+  throw new UsageError(`${JSON.stringify(hostname)} cannot be a host name`);
+}

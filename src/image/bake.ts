@@ -1,0 +1,86 @@
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import type { Disk } from "../engine/index.js";
+import { BakeError } from "../errors.js";
+import { CAPTURE_FILES, Machine, type Runtime, type Template, templateSource } from "../machine/index.js";
+import type { LongWork } from "../progress.js";
+import type { StoredLayer } from "../rootfs/index.js";
+import { type SnapshotMetadata, writeMetadata } from "./metadata.js";
+
+/** LUN 0 stays free: a controller answers for it even where there is no disk. */
+const FIRST_LUN = 1;
+
+/** What goes into a bake. */
+export interface BakeInput {
+  name: string;
+  reference: string;
+  key: string;
+  manifestDigest: string;
+  template: Template;
+  layers: readonly StoredLayer[];
+  config: SnapshotMetadata["config"];
+  hostname: string;
+}
+
+/** Restores the template, gives it the image's layers as disks, assembles the root and captures the result in `folder`. */
+export async function bake(folder: string, runtime: Runtime, input: BakeInput, work: LongWork): Promise<void> {
+  const step = { phase: "bake" as const, item: input.name };
+  work.onProgress?.(step);
+  const options = work.signal ? { signal: work.signal } : {};
+  const machine = await Machine.restore(runtime, await templateSource(input.template), options);
+  try {
+    const disks = input.layers.map(({ path }, index): Disk => ({ lun: FIRST_LUN + index, path }));
+    await machine.attachDisks(disks);
+    const files = rootFiles(input.hostname);
+    await machine.agent.assembleRoot({ luns: disks.map(({ lun }) => lun), files, hostname: input.hostname }, options);
+    await captureSnapshot(machine, runtime, folder, input);
+  } catch (cause) {
+    work.signal?.throwIfAborted();
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new BakeError(`${input.reference} could not be baked: ${reason}`, { cause });
+  } finally {
+    await machine.stop();
+  }
+  work.onProgress?.({ ...step, finished: true });
+}
+
+/** Captures a machine together with what is needed to restore it. */
+export async function captureSnapshot(
+  machine: Machine,
+  runtime: Runtime,
+  folder: string,
+  about: Pick<SnapshotMetadata, "name" | "reference" | "key" | "manifestDigest" | "config"> & {
+    layers: readonly { path: string; diffId: string }[];
+  },
+): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await machine.capture(folder);
+  const { key, id, hardware } = machine.template;
+  const { memoryMiB, vcpus, accelerator } = hardware;
+  const diffIds = new Map(about.layers.map(({ path, diffId }) => [path, diffId]));
+  await writeMetadata(folder, {
+    name: about.name,
+    reference: about.reference,
+    key: about.key,
+    manifestDigest: about.manifestDigest,
+    config: about.config,
+    createdAt: new Date().toISOString(),
+    template: { key, id, memoryMiB, vcpus, accelerator, hypervisor: runtime.hypervisor.identity },
+    deviceState: checksum(await readFile(join(folder, CAPTURE_FILES.deviceState))),
+    layers: machine.disks.map(({ lun, path }) => ({ lun, path, diffId: diffIds.get(path) ?? "" })),
+  });
+}
+
+/** Size and CRC-32 of a device state. */
+export function checksum(state: Uint8Array): SnapshotMetadata["deviceState"] {
+  return { bytes: state.length, crc32: crc32(state) };
+}
+
+function rootFiles(hostname: string) {
+  const hosts = `127.0.0.1\tlocalhost ${hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n`;
+  return [
+    { path: "/etc/hostname", mode: 0o644, content: `${hostname}\n` },
+    { path: "/etc/hosts", mode: 0o644, content: hosts },
+  ];
+}

@@ -1,0 +1,161 @@
+import { randomUUID } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { CacheInvalidError, CacheMissError, UsageError } from "../errors.js";
+import type { SessionIdentity } from "../guest/index.js";
+import {
+  CAPTURE_FILES,
+  findTemplate,
+  Machine,
+  openRuntime,
+  type RestoreSource,
+  type Runtime,
+} from "../machine/index.js";
+import { Delta } from "../memory/index.js";
+import type { LongWork } from "../progress.js";
+import { replace } from "../store/index.js";
+import { type RunConfiguration, Vm } from "../vm/index.js";
+import { captureSnapshot, checksum } from "./bake.js";
+import { bakeImage } from "./bake-image.js";
+import { readMetadata, type SnapshotMetadata } from "./metadata.js";
+import { type BakeOptions, checkName } from "./options.js";
+
+/** How a VM is started. */
+export interface StartOptions {
+  /** Host name and machine id of this VM; by default those of the image. */
+  identity?: SessionIdentity;
+  signal?: AbortSignal;
+}
+
+/** A snapshot of a guest together with how to run it: what microVMs are started from. */
+export class Image {
+  readonly #runtime: Runtime;
+  readonly #metadata: SnapshotMetadata;
+  #source: Promise<RestoreSource> | undefined;
+  /** Folder of the snapshot. */
+  readonly snapshotPath: string;
+
+  private constructor(runtime: Runtime, snapshotPath: string, metadata: SnapshotMetadata) {
+    this.#runtime = runtime;
+    this.#metadata = metadata;
+    this.snapshotPath = snapshotPath;
+  }
+
+  /**
+   * Bakes an image, or finds it baked already.
+   * @param reference `oci-layout:DIR[:TAG]` or `oci-archive:FILE[:TAG]`
+   * @throws ImageError, ImageNotFoundError, BakeError, AssetsError
+   */
+  static async fromOci(reference: string, options: BakeOptions = {}): Promise<Image> {
+    const runtime = await openRuntime(options);
+    const folder = await bakeImage(runtime, reference, options);
+    return Image.#open(runtime, folder);
+  }
+
+  /** Like {@link fromOci} under a fixed name; an older snapshot of that name is replaced when it was baked from something else. */
+  static async ensureBaked(name: string, reference: string, options: BakeOptions = {}): Promise<Image> {
+    return Image.fromOci(reference, { ...options, name: checkName(name) });
+  }
+
+  /**
+   * Opens the snapshot in a folder.
+   * @throws ImageNotFoundError, CacheMissError, CacheInvalidError when it does not fit this host's engine
+   */
+  static async fromSnapshot(path: string, options: LongWork = {}): Promise<Image> {
+    const folder = resolve(path);
+    await readMetadata(folder);
+    return Image.#open(await openRuntime(options), folder);
+  }
+
+  static async #open(runtime: Runtime, folder: string): Promise<Image> {
+    const metadata = await readMetadata(folder);
+    await requireTemplate(runtime, metadata);
+    return new Image(runtime, folder, metadata);
+  }
+
+  get name(): string {
+    return this.#metadata.name;
+  }
+
+  /** Entrypoint, arguments, environment, working directory and user of the image's processes. */
+  get config(): RunConfiguration {
+    return structuredClone(this.#metadata.config);
+  }
+
+  get memoryMiB(): number {
+    return this.#metadata.template.memoryMiB;
+  }
+
+  get vcpus(): number {
+    return this.#metadata.template.vcpus;
+  }
+
+  /** Starts a microVM by restoring the snapshot. @throws VmError, CacheInvalidError, CacheMissError */
+  async start(options: StartOptions = {}): Promise<Vm> {
+    this.#source ??= this.#load();
+    // A failure may be mended (a layer put back), so it is not remembered.
+    const source = await this.#source.catch((error: unknown) => {
+      this.#source = undefined;
+      throw error;
+    });
+    const machine = await Machine.restore(this.#runtime, source, options);
+    return new Vm(machine, {
+      config: this.config,
+      snapshot: (running, folder) => this.#snapshot(running, folder),
+    });
+  }
+
+  async #load(): Promise<RestoreSource> {
+    const { layers, deviceState: expected } = this.#metadata;
+    const template = await requireTemplate(this.#runtime, this.#metadata);
+    for (const { path } of layers) await requireFile(path, "layer");
+    const statePath = join(this.snapshotPath, CAPTURE_FILES.deviceState);
+    const deltaPath = join(this.snapshotPath, CAPTURE_FILES.delta);
+    for (const path of [statePath, deltaPath]) await requireFile(path, "snapshot's");
+    const [deviceState, delta] = await Promise.all([readFile(statePath), Delta.read(deltaPath)]);
+    const actual = checksum(deviceState);
+    if (actual.bytes !== expected.bytes || actual.crc32 !== expected.crc32) {
+      throw new CacheInvalidError(`the device state ${statePath} is truncated or corrupt`, {
+        hint: "Remove the snapshot (`supermachine rmi`); the next run bakes it anew.",
+      });
+    }
+    return { template, disks: layers, delta, deviceState };
+  }
+
+  async #snapshot(machine: Machine, path: string): Promise<Image> {
+    const folder = resolve(path);
+    if (await exists(folder)) throw new UsageError(`${folder} is there already`, { hint: "Name a new folder." });
+    const { reference, manifestDigest, config, layers } = this.#metadata;
+    const about = { name: basename(folder), reference, manifestDigest, config, layers, key: randomUUID() };
+    await replace(folder, (partial) => captureSnapshot(machine, this.#runtime, partial, about));
+    return Image.#open(this.#runtime, folder);
+  }
+}
+
+/** The template a snapshot was taken on: deltas fit no other. */
+async function requireTemplate(runtime: Runtime, metadata: SnapshotMetadata) {
+  const { memoryMiB, vcpus, key, id, hypervisor, accelerator } = metadata.template;
+  const template = await findTemplate(runtime, { memoryMiB, vcpus });
+  if (template?.key === key && template.id === id) return template;
+  const differences = [
+    hypervisor !== runtime.hypervisor.identity &&
+      `it was made with ${hypervisor}, here is ${runtime.hypervisor.identity}`,
+    accelerator !== runtime.accelerator && `it was made with ${accelerator}, here ${runtime.accelerator} is used`,
+  ].filter(Boolean);
+  const reason = differences.join("; ") || "the template that it is based on is gone or was made anew";
+  throw new CacheInvalidError(`the snapshot ${metadata.name} cannot be restored: ${reason}`, {
+    hint: `Bake it anew from ${metadata.reference}.`,
+  });
+}
+
+async function requireFile(path: string, what: string): Promise<void> {
+  if (await exists(path)) return;
+  throw new CacheMissError(`the ${what} file ${path} is missing`, { hint: "Bake the image anew: run it once more." });
+}
+
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,75 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { isAbsolute, join, resolve } from "node:path";
+import * as v from "valibot";
+import { CacheInvalidError, ImageNotFoundError } from "../errors.js";
+
+export const METADATA_FILE = "metadata.json";
+/** Raised when the fields below change their meaning. */
+const SCHEMA = 1;
+
+const Metadata = v.object({
+  schema: v.literal(SCHEMA),
+  name: v.string(),
+  /** What it was baked from, as the user wrote it. */
+  reference: v.string(),
+  /** Hash of everything that went into the bake; the same key needs no new bake. */
+  key: v.string(),
+  createdAt: v.pipe(v.string(), v.isoTimestamp()),
+  manifestDigest: v.string(),
+  template: v.object({
+    key: v.string(),
+    id: v.string(),
+    memoryMiB: v.pipe(v.number(), v.integer(), v.minValue(1)),
+    vcpus: v.pipe(v.number(), v.integer(), v.minValue(1)),
+    accelerator: v.picklist(["kvm", "hvf", "whpx", "tcg"]),
+    hypervisor: v.string(),
+  }),
+  config: v.object({
+    entrypoint: v.array(v.string()),
+    cmd: v.array(v.string()),
+    env: v.record(v.string(), v.string()),
+    workdir: v.string(),
+    user: v.string(),
+  }),
+  /** The device state has no checksum of its own. */
+  deviceState: v.object({ bytes: v.number(), crc32: v.number() }),
+  /** From the lowest to the highest. Paths are absolute, or relative to the snapshot's folder. */
+  layers: v.array(
+    v.object({ lun: v.pipe(v.number(), v.integer(), v.minValue(0)), path: v.string(), diffId: v.string() }),
+  ),
+});
+
+/** What is known of a snapshot: `metadata.json`, with absolute paths. */
+export type SnapshotMetadata = v.InferOutput<typeof Metadata>;
+
+/**
+ * Reads and checks the metadata of the snapshot in `folder`.
+ * @throws ImageNotFoundError when there is none, CacheInvalidError when it is damaged or of another schema
+ */
+export async function readMetadata(folder: string): Promise<SnapshotMetadata> {
+  const path = join(folder, METADATA_FILE);
+  const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code !== "ENOENT" && cause.code !== "ENOTDIR") throw cause;
+    throw new ImageNotFoundError(`there is no snapshot in ${folder}`, {
+      cause,
+      hint: "`supermachine images` lists them.",
+    });
+  });
+  try {
+    const metadata = v.parse(Metadata, JSON.parse(text));
+    const absolute = (path: string) => (isAbsolute(path) ? path : resolve(folder, path));
+    return { ...metadata, layers: metadata.layers.map((layer) => ({ ...layer, path: absolute(layer.path) })) };
+  } catch (cause) {
+    throw new CacheInvalidError(`the snapshot's ${path} is damaged or of another version`, {
+      cause,
+      hint: "Remove the snapshot (`supermachine rmi`) and bake it anew.",
+    });
+  }
+}
+
+/** Writes the metadata of a new snapshot. */
+export async function writeMetadata(folder: string, metadata: Omit<SnapshotMetadata, "schema">): Promise<void> {
+  await writeFile(join(folder, METADATA_FILE), JSON.stringify({ schema: SCHEMA, ...metadata }, null, 2), {
+    mode: 0o600,
+  });
+}

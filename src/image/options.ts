@@ -1,0 +1,100 @@
+import { createHash } from "node:crypto";
+import { basename } from "node:path";
+import { UsageError } from "../errors.js";
+import type { ImageConfig, ImageContent } from "../oci/index.js";
+import type { LongWork } from "../progress.js";
+import { parseEnv, type RunConfiguration } from "../vm/index.js";
+
+/** How an image is baked. */
+export interface BakeOptions extends LongWork {
+  /** The snapshot's name; by default one made of the reference, for every set of options another. */
+  name?: string | undefined;
+  /** The guest's memory, 256 MiB by default. */
+  memoryMiB?: number | undefined;
+  /** The guest's processors, 1 by default. */
+  vcpus?: number | undefined;
+  /** Replaces the image's arguments. */
+  cmd?: readonly string[] | undefined;
+  /** Replaces the image's entrypoint, and with it the image's arguments, as docker does. */
+  entrypoint?: readonly string[] | undefined;
+  /** Variables on top of the image's own. */
+  env?: Record<string, string> | undefined;
+  workdir?: string | undefined;
+  /** `name`, `uid`, `name:group` or `uid:gid`. */
+  user?: string | undefined;
+  /** The guest's host name, `supermachine` by default. */
+  hostname?: string | undefined;
+  /** Where snapshots are kept, instead of the folder of {@link home}. */
+  snapshotsDir?: string | undefined;
+}
+
+/** Raised when the same input would be baked into something else. */
+const BAKE = 1;
+const DEFAULT_MEMORY_MIB = 256;
+/** Below this the guest's kernel has no room to boot. */
+const LEAST_MEMORY_MIB = 128;
+const MOST_MEMORY_MIB = 1 << 20;
+const MOST_VCPUS = 64;
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,127}$/;
+
+/** @throws UsageError when the guest could not have this size */
+export function sizeOf(options: BakeOptions): { memoryMiB: number; vcpus: number } {
+  const { memoryMiB = DEFAULT_MEMORY_MIB, vcpus = 1 } = options;
+  if (!Number.isInteger(memoryMiB) || memoryMiB < LEAST_MEMORY_MIB || memoryMiB > MOST_MEMORY_MIB) {
+    throw new UsageError(`memoryMiB is ${memoryMiB}; it is a whole number of at least ${LEAST_MEMORY_MIB}`);
+  }
+  if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > MOST_VCPUS) {
+    throw new UsageError(`vcpus is ${vcpus}; it is a whole number from 1 to ${MOST_VCPUS}`);
+  }
+  return { memoryMiB, vcpus };
+}
+
+/** The image's own configuration with the caller's changes, by docker's rules. */
+export function runConfigurationOf(
+  { config = {} }: Pick<ImageConfig, "config">,
+  options: BakeOptions,
+): RunConfiguration {
+  const image = config ?? {};
+  const entrypoint = options.entrypoint ?? image.Entrypoint ?? [];
+  const cmd = options.cmd ?? (options.entrypoint ? [] : (image.Cmd ?? []));
+  return {
+    entrypoint: [...entrypoint],
+    cmd: [...cmd],
+    env: { ...parseEnv(image.Env ?? []), ...options.env },
+    workdir: absolute(options.workdir ?? (image.WorkingDir || "/")),
+    user: options.user ?? image.User ?? "",
+  };
+}
+
+/** @throws UsageError when `name` cannot be a snapshot's name */
+export function checkName(name: string): string {
+  if (NAME.test(name)) return name;
+  throw new UsageError(`${JSON.stringify(name)} cannot be a snapshot's name`, {
+    hint: "A name has letters, digits, dots, dashes and underscores, and starts with a letter or digit.",
+  });
+}
+
+/** Whether a text that a user typed could be a snapshot's name. */
+export function isName(text: string): boolean {
+  return NAME.test(text);
+}
+
+/** Hash of everything that a bake depends on. */
+export function bakeKey(content: ImageContent, config: RunConfiguration, templateId: string, hostname: string): string {
+  const input = [BAKE, content.configDigest, content.layers.map((layer) => layer.diffId), config, templateId, hostname];
+  return createHash("sha256").update(JSON.stringify(input)).digest("hex");
+}
+
+/** A readable name for a bake that was given none: `oci-archive:images/python.tar` -> `python-0123456789ab`. */
+export function defaultName(reference: string, key: string): string {
+  const path = reference.replace(/^[a-z-]+:(?=.)/, "").replace(/@.*$/, "");
+  const slug = basename(path)
+    .replace(/\.(tar|oci)(\.\w+)?(?=:|$)/, "")
+    .replace(/[^a-zA-Z0-9._-]+/g, "-")
+    .replace(/^[^a-zA-Z0-9]+/, "");
+  return `${slug.slice(0, 100) || "image"}-${key.slice(0, 12)}`;
+}
+
+function absolute(path: string): string {
+  return path.startsWith("/") ? path : `/${path}`;
+}

@@ -1,0 +1,28 @@
+export { type Diagnosis, doctor, type Finding } from "./doctor/index.js";
+export * from "./errors.js";
+export { ExecFailure } from "./guest/index.js";
+export {
+  type BakeOptions,
+  Image,
+  isName,
+  listImages,
+  removeImage,
+  type SnapshotSummary,
+  type StartOptions,
+} from "./image/index.js";
+export type { LongWork, OnProgress, ProgressEvent, ProgressPhase } from "./progress.js";
+export { type SetupResult, setup } from "./setup.js";
+export { home } from "./store/index.js";
+export { version } from "./version.js";
+export {
+  type ExecOptions,
+  type ExitStatus,
+  parseEnv,
+  type RunConfiguration,
+  type RunOptions,
+  type RunResult,
+  startFailureExitCode,
+  Vm,
+  VmProcess,
+  type WriteFileOptions,
+} from "./vm/index.js";

@@ -1,0 +1,10 @@
+export {
+  type AcceleratorVerdict,
+  candidates,
+  forgetAccelerators,
+  isolation,
+  proveAccelerator,
+} from "./accelerators.js";
+export { CAPTURE_FILES, Machine, type RestoreOptions, type RestoreSource, templateSource } from "./machine.js";
+export { openRuntime, type Runtime, type RuntimeOptions } from "./runtime.js";
+export { ensureTemplate, findTemplate, type Size, type Template } from "./template.js";

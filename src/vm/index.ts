@@ -1,0 +1,11 @@
+export { type ExitStatus, startFailureExitCode } from "./exit-status.js";
+export { VmProcess } from "./process.js";
+export { imageCommand, parseEnv, type RunConfiguration } from "./run-configuration.js";
+export {
+  type ExecOptions,
+  type RunOptions,
+  type RunResult,
+  Vm,
+  type VmOrigin,
+  type WriteFileOptions,
+} from "./vm.js";

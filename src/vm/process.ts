@@ -1,0 +1,58 @@
+import type { Readable, Writable } from "node:stream";
+import { VmError } from "../errors.js";
+import type { GuestProcess } from "../guest/index.js";
+import { type ExitStatus, signalExitCode } from "./exit-status.js";
+
+export type { ExitStatus } from "./exit-status.js";
+
+/** A process in a microVM. */
+export class VmProcess {
+  /** Process id in the guest. */
+  readonly pid: number;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  readonly #guest: GuestProcess;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(guest: GuestProcess, signal?: AbortSignal) {
+    this.pid = guest.pid;
+    this.stdin = guest.stdin;
+    this.stdout = guest.stdout;
+    this.stderr = guest.stderr;
+    this.#guest = guest;
+    this.#signal = signal;
+    if (!signal) return;
+    const kill = () => this.kill("SIGKILL");
+    signal.addEventListener("abort", kill, { once: true });
+    void guest.wait().then(
+      () => signal.removeEventListener("abort", kill),
+      () => signal.removeEventListener("abort", kill),
+    );
+  }
+
+  /**
+   * How the process ended, once its output has been read to its end; `truncated` when a process that it left behind still
+   * held the output open. Rejects with the signal's reason when that killed it.
+   */
+  async wait(): Promise<ExitStatus & { truncated: boolean }> {
+    const { exitCode, signal, truncated } = await this.#guest.wait();
+    this.#signal?.throwIfAborted();
+    if (signal === null) {
+      if (exitCode === null) throw new VmError("the guest reported an end without a code");
+      return { exitCode, signal, truncated };
+    }
+    const name = signal as NodeJS.Signals;
+    return { exitCode: signalExitCode(name), signal: name, truncated };
+  }
+
+  /** Sends a signal to the process and those of its process group. SIGTERM by default. */
+  kill(signal: NodeJS.Signals | number = "SIGTERM"): void {
+    this.#guest.kill(signal);
+  }
+
+  /** Tells a process with a terminal the terminal's new size. */
+  resize(size: { rows: number; cols: number }): void {
+    this.#guest.resize(size);
+  }
+}

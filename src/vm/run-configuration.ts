@@ -1,0 +1,41 @@
+import { UsageError } from "../errors.js";
+
+/** How an image's processes are run: its OCI configuration with the caller's changes applied. */
+export interface RunConfiguration {
+  entrypoint: string[];
+  cmd: string[];
+  /** Variables by name. */
+  env: Record<string, string>;
+  workdir: string;
+  /** `name`, `uid`, `name:group` or `uid:gid`; empty means root. */
+  user: string;
+}
+
+/** What a caller wants otherwise than the image. */
+export interface CommandChanges {
+  /** Replaces the image's arguments. */
+  cmd?: readonly string[];
+  /** Replaces the image's entrypoint, and with it the image's own arguments. */
+  entrypoint?: readonly string[];
+}
+
+/** The command that the image runs by itself, by docker's rules for combining entrypoint and arguments. */
+export function imageCommand(config: RunConfiguration, changes: CommandChanges = {}): string[] {
+  const cmd = changes.cmd ?? (changes.entrypoint ? [] : config.cmd);
+  const argv = [...(changes.entrypoint ?? config.entrypoint), ...cmd];
+  if (argv.length > 0) return argv;
+  throw new UsageError("the image has no command of its own", { hint: "Name one: `supermachine run IMAGE -- CMD`." });
+}
+
+/** Turns `NAME=value` lines into a record. A name alone takes its value from `inherit`, or is left out. */
+export function parseEnv(lines: readonly string[], inherit: NodeJS.ProcessEnv = {}): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const line of lines) {
+    const at = line.indexOf("=");
+    if (at === 0 || line === "") throw new UsageError(`${JSON.stringify(line)} is not of the form NAME=value`);
+    const name = at < 0 ? line : line.slice(0, at);
+    const value = at < 0 ? inherit[name] : line.slice(at + 1);
+    if (value !== undefined) env[name] = value;
+  }
+  return env;
+}

@@ -1,0 +1,201 @@
+import { posix } from "node:path";
+import type { Readable } from "node:stream";
+import { ExecTimeoutError, UsageError } from "../errors.js";
+import { ExecFailure, type ExecRequest, type GuestProcess } from "../guest/index.js";
+import type { Image } from "../image/index.js";
+import { isolation, type Machine } from "../machine/index.js";
+import { startFailureExitCode } from "./exit-status.js";
+import { Output } from "./output.js";
+import { type ExitStatus, VmProcess } from "./process.js";
+import { type CommandChanges, imageCommand, type RunConfiguration } from "./run-configuration.js";
+
+const DEFAULT_GRACE_MS = 5_000;
+const DEFAULT_MAX_OUTPUT_BYTES = 64 * 2 ** 20;
+
+/** How a command is run. */
+export interface ExecOptions {
+  /** Variables on top of the image's own. */
+  env?: Record<string, string>;
+  /** Working directory; by default the image's. */
+  cwd?: string;
+  /** `name`, `uid`, `name:group` or `uid:gid`, looked up in the image's own files; by default the image's user. */
+  user?: string;
+  /** `pipe` connects {@link VmProcess.stdin}; by default the command reads an empty input. */
+  stdin?: "pipe" | "ignore";
+  /** Kills the command. */
+  signal?: AbortSignal;
+}
+
+/** How {@link Vm.run} runs a command. */
+export interface RunOptions extends Omit<ExecOptions, "stdin"> {
+  /** What the command reads from its standard input. */
+  input?: string | Uint8Array;
+  /** Kills the command and rejects with {@link ExecTimeoutError} after so many milliseconds; by default never. */
+  timeoutMs?: number;
+  /** Bytes kept of stdout and of stderr, each; the rest is dropped and the result marked. 64 MiB by default. */
+  maxOutputBytes?: number;
+}
+
+/** What {@link Vm.run} gives. A code other than 0 is a result, not an error. */
+export interface RunResult extends ExitStatus {
+  stdout: string;
+  stderr: string;
+  durationMs: number;
+  /** Output was dropped: more than `maxOutputBytes`, or a process left behind still held it open. */
+  truncated: boolean;
+}
+
+/** How {@link Vm.writeFile} writes. */
+export interface WriteFileOptions {
+  /** Permission bits; by default those of the file that is there, else 0o644. */
+  mode?: number;
+  /** Owner, as in {@link ExecOptions.user}; by default that of the file that is there, else root. */
+  user?: string;
+  /** Makes missing folders on the way. */
+  createParents?: boolean;
+  signal?: AbortSignal;
+}
+
+/** What a VM is told of where it comes from. */
+export interface VmOrigin {
+  config: RunConfiguration;
+  /** Captures the machine as a snapshot in `folder`. */
+  snapshot(machine: Machine, folder: string): Promise<Image>;
+}
+
+/** A running microVM. */
+export class Vm implements AsyncDisposable {
+  readonly #machine: Machine;
+  readonly #origin: VmOrigin;
+
+  constructor(machine: Machine, origin: VmOrigin) {
+    this.#machine = machine;
+    this.#origin = origin;
+  }
+
+  /** Process id of the hypervisor that runs this VM. */
+  get pid(): number {
+    return this.#machine.pid;
+  }
+
+  /** How strongly this VM is separated from the host: `hardware (kvm)`, `emulated (tcg)`, ... */
+  get isolation(): string {
+    return isolation(this.#machine.template.hardware.accelerator);
+  }
+
+  /**
+   * Starts a command and gives its process as soon as it runs.
+   * @throws ExecFailure when it cannot be started (`errno` is the guest's), VmError when the VM is gone
+   */
+  async exec(argv: readonly string[], options: ExecOptions = {}): Promise<VmProcess> {
+    const process = await this.#start(argv, options, "control", options.stdin ?? "ignore");
+    return new VmProcess(process, options.signal);
+  }
+
+  /** Starts the image's own command: its entrypoint with its arguments, or with other ones as docker combines them. */
+  async start(options: ExecOptions & CommandChanges = {}): Promise<VmProcess> {
+    return this.exec(imageCommand(this.#origin.config, options), options);
+  }
+
+  /**
+   * Runs a command to its end. One that cannot be started gives the exit code 127 (not found) or 126 (not executable) and a
+   * line on stderr, one that is killed by a signal 128 and the signal's number, as in a shell.
+   * @throws ExecTimeoutError after `timeoutMs`, VmError when the VM is gone
+   */
+  async run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    const started = performance.now();
+    const deadline = options.timeoutMs === undefined ? undefined : AbortSignal.timeout(options.timeoutMs);
+    const signals = [options.signal, deadline].filter((each) => each !== undefined);
+    const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
+    const limit = options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES;
+    let [stdout, stderr]: (Output | undefined)[] = [];
+    try {
+      const guest = await this.#start(argv, options, "bulk", options.input === undefined ? "ignore" : "pipe", signal);
+      stdout = new Output(guest.stdout, limit);
+      stderr = new Output(guest.stderr, limit);
+      const process = new VmProcess(guest, signal);
+      if (options.input !== undefined) process.stdin.on("error", () => undefined).end(options.input);
+      const status = await process.wait();
+      const truncated = status.truncated || stdout.truncated || stderr.truncated;
+      const durationMs = performance.now() - started;
+      return { ...status, stdout: stdout.text, stderr: stderr.text, durationMs, truncated };
+    } catch (error) {
+      if (deadline?.aborted && !options.signal?.aborted) {
+        throw new ExecTimeoutError(`${argv[0]} ran longer than ${options.timeoutMs} ms and was killed`, {
+          stdout: stdout?.text ?? "",
+          stderr: stderr?.text ?? "",
+        });
+      }
+      options.signal?.throwIfAborted();
+      if (error instanceof ExecFailure) return failedStart(error, performance.now() - started);
+      throw error;
+    }
+  }
+
+  /** Reads a file. A relative path starts at the image's working directory. @throws GuestFileError */
+  readFile(path: string, options: { signal?: AbortSignal }): Promise<Buffer>;
+  readFile(path: string, options: { encoding: BufferEncoding; signal?: AbortSignal } | BufferEncoding): Promise<string>;
+  readFile(path: string): Promise<Buffer>;
+  async readFile(
+    path: string,
+    options: { encoding?: BufferEncoding; signal?: AbortSignal } | BufferEncoding = {},
+  ): Promise<Buffer | string> {
+    const { encoding, signal } =
+      typeof options === "string" ? { encoding: options } : { signal: undefined, ...options };
+    const content = await this.#machine.agent.readFile(this.#path(path), signal ? { signal } : {});
+    return encoding ? content.toString(encoding) : content;
+  }
+
+  /** Writes a file of any size: whole or not at all. @throws GuestFileError */
+  async writeFile(path: string, data: string | Uint8Array | Readable, options: WriteFileOptions = {}): Promise<void> {
+    await this.#machine.agent.writeFile(this.#path(path), data, options);
+  }
+
+  /** Captures the VM, with its processes and memory, as a snapshot in the new folder `folder`; the VM runs on. */
+  snapshot(folder: string): Promise<Image> {
+    return this.#origin.snapshot(this.#machine, folder);
+  }
+
+  /**
+   * Ends the VM in order: its processes get SIGTERM and `graceMs` (5 s by default) to end, then it is powered off.
+   * Resolves when nothing of it is left.
+   */
+  stop(options: { graceMs?: number } = {}): Promise<void> {
+    return this.#machine.stop({ graceMs: options.graceMs ?? DEFAULT_GRACE_MS });
+  }
+
+  /** Ends the VM at once. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#machine.stop();
+  }
+
+  #path(path: string): string {
+    if (path === "" || path.includes("\0")) throw new UsageError(`${JSON.stringify(path)} is no path of a file`);
+    return posix.resolve(this.#origin.config.workdir, path);
+  }
+
+  async #start(
+    argv: readonly string[],
+    options: ExecOptions,
+    link: "control" | "bulk",
+    stdin: "pipe" | "ignore",
+    signal = options.signal,
+  ): Promise<GuestProcess> {
+    if (argv.length === 0) throw new UsageError("there is no command to run: argv is empty");
+    const { config } = this.#origin;
+    const request: ExecRequest = {
+      argv: [...argv],
+      env: { ...config.env, ...options.env },
+      cwd: options.cwd === undefined ? config.workdir : posix.resolve(config.workdir, options.cwd),
+      user: options.user ?? config.user,
+      stdin,
+      link,
+    };
+    return this.#machine.agent.exec(request, signal ? { signal } : {});
+  }
+}
+
+function failedStart(failure: ExecFailure, durationMs: number): RunResult {
+  const exitCode = startFailureExitCode(failure.errno);
+  return { exitCode, signal: null, stdout: "", stderr: `${failure.message}\n`, durationMs, truncated: false };
+}
