@@ -1,0 +1,72 @@
+import { Malformed, printable } from "../malformed.js";
+
+const HEADER_SIZE = 12;
+const MAX_NAME = 255;
+const MAX_VALUE = 65_535;
+const MAX_COUNT = 255;
+
+/** Name prefixes that EROFS stores as a number (`EROFS_XATTR_INDEX_*`); the two ACLs are whole names. */
+const PREFIXES: readonly [prefix: string, index: number][] = [
+  ["user.", 1],
+  ["security.", 6],
+  ["trusted.", 4],
+];
+const ACLS: ReadonlyMap<string, number> = new Map([
+  ["system.posix_acl_access", 2],
+  ["system.posix_acl_default", 3],
+]);
+
+/** Whether EROFS can store an attribute of this name; the others are those of no Linux file system (macOS, NFS). */
+export function isStorableXattr(name: string): boolean {
+  return ACLS.has(name) || PREFIXES.some(([prefix]) => name.startsWith(prefix) && name.length > prefix.length);
+}
+
+/** The attributes as they follow an inode: a header and the entries. Empty when there are none. */
+export function encodeXattrs(xattrs: ReadonlyMap<string, Buffer> | undefined): Buffer {
+  if (!xattrs || xattrs.size === 0) return Buffer.alloc(0);
+  return Buffer.concat([Buffer.alloc(HEADER_SIZE), ...encodeEntries(xattrs)]);
+}
+
+/** The attributes as references to shared ones, which begin `ids` (in units of 4 bytes) into the shared area. */
+export function encodeSharedXattrs(ids: readonly number[]): Buffer {
+  if (ids.length === 0) return Buffer.alloc(0);
+  const body = Buffer.alloc(HEADER_SIZE + 4 * ids.length);
+  body.writeUInt8(ids.length, 4);
+  ids.forEach((id, i) => {
+    body.writeUInt32LE(id, HEADER_SIZE + 4 * i);
+  });
+  return body;
+}
+
+/** One buffer for each attribute, a multiple of 4 bytes long. */
+export function encodeEntries(xattrs: ReadonlyMap<string, Buffer>): Buffer[] {
+  if (xattrs.size > MAX_COUNT) throw new Malformed(`it has more than ${MAX_COUNT} extended attributes`);
+  return [...xattrs].map(([name, value]) => encodeEntry(name, value));
+}
+
+function encodeEntry(name: string, value: Buffer): Buffer {
+  const { index, suffix } = splitName(name);
+  if (name.length > MAX_NAME)
+    throw new Malformed(`the name of its extended attribute "${printable(name)}" is too long`);
+  if (value.length > MAX_VALUE) {
+    throw new Malformed(`its extended attribute "${printable(name)}" has more than ${MAX_VALUE} bytes`);
+  }
+  const entry = Buffer.alloc(Math.ceil((4 + suffix.length + value.length) / 4) * 4);
+  entry.writeUInt8(suffix.length, 0);
+  entry.writeUInt8(index, 1);
+  entry.writeUInt16LE(value.length, 2);
+  entry.write(suffix, 4, "latin1");
+  value.copy(entry, 4 + suffix.length);
+  return entry;
+}
+
+function splitName(name: string): { index: number; suffix: string } {
+  const acl = ACLS.get(name);
+  if (acl !== undefined) return { index: acl, suffix: "" };
+  const known = PREFIXES.find(([prefix]) => name.startsWith(prefix));
+  if (!known) throw new Malformed(`its extended attribute "${printable(name)}" is of an unknown kind`);
+  return { index: known[1], suffix: name.slice(known[0].length) };
+}
+
+/** At most so many bytes can follow an inode: its count of 4-byte units has 16 bits. */
+export const MAX_XATTR_SIZE = HEADER_SIZE + 4 * 65_534;

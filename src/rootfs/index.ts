@@ -1,0 +1,9 @@
+export { type ConvertedLayer, type ConvertOptions, convertLayer, type LayerSource } from "./layer/index.js";
+export {
+  type EnsuredLayer,
+  type EnsureOptions,
+  type LayerDescription,
+  LayerStore,
+  type StoredLayer,
+} from "./layer-store.js";
+export { type IndexedMember, indexTar, type TarEntryType } from "./tar/index.js";

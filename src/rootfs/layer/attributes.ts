@@ -1,0 +1,27 @@
+import { type Attributes, isStorableXattr } from "../erofs/index.js";
+import type { TarEntry } from "../tar/index.js";
+
+/**
+ * Attributes with which an image could steer the overlay that its layers are stacked in, for instance redirect a directory
+ * to another one. Only this project's own marks may be there.
+ */
+const OVERLAY_PREFIXES = ["trusted.overlay.", "user.overlay."];
+
+/** What an entry says of its inode. Attributes that Linux would not store are left out, as Docker does. */
+export function attributesOf(entry: TarEntry): Attributes {
+  return {
+    mode: entry.mode,
+    uid: entry.uid,
+    gid: entry.gid,
+    mtimeSeconds: entry.mtimeSeconds,
+    mtimeNanoseconds: entry.mtimeNanoseconds,
+    xattrs: entry.xattrs && acceptedXattrs(entry.xattrs),
+  };
+}
+
+function acceptedXattrs(xattrs: ReadonlyMap<string, Buffer>): ReadonlyMap<string, Buffer> | undefined {
+  const accepted = [...xattrs].filter(
+    ([name]) => isStorableXattr(name) && !OVERLAY_PREFIXES.some((prefix) => name.startsWith(prefix)),
+  );
+  return accepted.length === 0 ? undefined : new Map(accepted);
+}

@@ -1,0 +1,89 @@
+import { rm } from "node:fs/promises";
+import { ImageError } from "../../errors.js";
+import { ErofsWriter } from "../erofs/index.js";
+import { Malformed } from "../malformed.js";
+import { TarReader } from "../tar/index.js";
+import { type LayerSource, readBlob } from "./blob-source.js";
+import { LayerBuilder } from "./builder.js";
+import { checkLayerMediaType } from "./compression.js";
+import { decompress } from "./decompress.js";
+import { DigestCheck } from "./digest.js";
+
+/** Is the volume name of an image made from a layer without entries. */
+export const EMPTY_LAYER = "empty";
+/** The parser works without pause on a piece of this size; then the disk may catch up. */
+const PIECE = 1024 * 1024;
+
+/** Options of {@link convertLayer}. */
+export interface ConvertOptions {
+  /** Digest of the bytes that the source gives. */
+  blobDigest: string;
+  /** How many bytes the source gives, if that is known. */
+  blobSize?: number | undefined;
+  /** Digest of the uncompressed archive. */
+  diffId: string;
+  /** Of the layer's descriptor. How the archive is packed shows in its content; this is only checked to be a layer's. */
+  mediaType?: string | undefined;
+  /** Where the image goes. After a failure nothing is there. */
+  output: string;
+  signal?: AbortSignal | undefined;
+  /** Is told how many bytes of the source have been read. */
+  onProgress?: ((bytes: number) => void) | undefined;
+}
+
+/** A layer as {@link convertLayer} stored it. */
+export interface ConvertedLayer {
+  /** Bytes of the image; it may take fewer on disk. */
+  size: number;
+  /** Entries of the archive. */
+  entries: number;
+  /** Without any entry a layer changes nothing, and may be left out of a stack. */
+  empty: boolean;
+}
+
+/**
+ * Writes a layer's archive (tar; plain, gzip or zstd) as an EROFS image that overlayfs can stack, in one pass and in
+ * constant memory. Both digests are verified on the way.
+ *
+ * @throws ImageError when a digest or the size is wrong, or the archive is damaged, truncated or not a layer's.
+ */
+export async function convertLayer(source: LayerSource, options: ConvertOptions): Promise<ConvertedLayer> {
+  options.signal?.throwIfAborted();
+  if (options.mediaType !== undefined) checkLayerMediaType(options.mediaType);
+  const blob = new DigestCheck(options.blobDigest);
+  // An archive that is not packed is its own blob: then one digest says it all.
+  const archive = options.blobDigest === options.diffId ? undefined : new DigestCheck(options.diffId);
+  const writer = await ErofsWriter.create(options.output);
+  try {
+    const bytes = decompress(readBlob(source, { ...options, size: options.blobSize, digest: blob }));
+    const builder = new LayerBuilder(writer);
+    await readArchive(bytes, builder, writer, archive);
+    archive?.verify("layer's unpacked archive");
+    const empty = builder.entries === 0;
+    const size = await builder.finish((archive ?? blob).value().subarray(0, 16), empty ? EMPTY_LAYER : "");
+    return { size, entries: builder.entries, empty };
+  } catch (error) {
+    await writer.abandon();
+    await rm(options.output, { force: true });
+    if (error instanceof Malformed)
+      throw new ImageError(`The layer cannot be used: ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+async function readArchive(
+  bytes: AsyncGenerator<Buffer>,
+  builder: LayerBuilder,
+  writer: ErofsWriter,
+  digest: DigestCheck | undefined,
+): Promise<void> {
+  const reader = new TarReader(builder);
+  for await (const chunk of bytes) {
+    digest?.update(chunk);
+    for (let at = 0; at < chunk.length; at += PIECE) {
+      reader.write(chunk.length <= PIECE ? chunk : chunk.subarray(at, at + PIECE));
+      await writer.drain();
+    }
+  }
+  reader.end();
+}

@@ -1,0 +1,3 @@
+export type { LayerSource } from "./blob-source.js";
+export { type ConvertedLayer, type ConvertOptions, convertLayer, EMPTY_LAYER } from "./convert.js";
+export { parseDigest } from "./digest.js";
