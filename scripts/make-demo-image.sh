@@ -42,11 +42,14 @@ install_tools() {
   DEBIAN_FRONTEND=noninteractive apt-get install "${options[@]}" "${missing[@]}" >&2
 }
 
+codename() {
+  (. /etc/os-release && printf %s "${VERSION_CODENAME:?is not in /etc/os-release}")
+}
+
 # The host's own archive as sources.list lines: only what Debian or Ubuntu published for the running release.
 host_sources() {
-  local codename origin uri release arch keyring
-  codename=$(. /etc/os-release && printf %s "${VERSION_CODENAME:-}")
-  [[ -n $codename ]] || die "/etc/os-release does not say which release this is"
+  local codename origin uri release component arch keyring
+  codename=$(codename)
   apt-get indextargets --format '$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ARCHITECTURE)' 'Created-By: Packages' |
     while IFS='|' read -r origin uri release component arch; do
       [[ $component == main && $arch == "$(dpkg --print-architecture)" ]] || continue
@@ -65,7 +68,7 @@ add_user() { # ROOT
   printf 'app:x:1000:1000:app:/home/app:/bin/sh\n' >>"$1/etc/passwd"
   printf 'app:x:1000:\n' >>"$1/etc/group"
   install -d -m 0755 "$1/home"
-  install -d -m 0700 -o 1000 -g 1000 "$1/home/app"
+  install -d -m 0700 "$1/home/app"
 }
 
 python_root() { # TAR
@@ -90,10 +93,10 @@ python_root() { # TAR
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/lintian/*' \
-    --customize-hook='bash -c '\''add_user "$0"'\'' "$1"' \
+    --customize-hook='bash -c "add_user \"\$1\"" - "$1" && chown 1000:1000 "$1/home/app"' \
     --customize-hook='rm -rf "$1"/var/cache/* "$1"/var/lib/apt/lists/* "$1"/var/log/*' \
     --customize-hook='rm -f "$1"/etc/apt/sources.list "$1"/etc/hostname "$1"/etc/resolv.conf' \
-    '' "$1" <"$sources" >&2
+    "$(codename)" "$1" - <"$sources" >&2
 }
 
 busybox_root() { # TAR
@@ -111,7 +114,9 @@ busybox_root() { # TAR
   printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n' >"$root/etc/passwd"
   printf 'root:x:0:\ntty:x:5:\nnogroup:x:65534:\n' >"$root/etc/group"
   add_user "$root"
-  tar --numeric-owner --sort=name -C "$root" -cf "$1" .
+  local tar_options=(--numeric-owner --sort=name -C "$root")
+  tar "${tar_options[@]}" --owner=0 --group=0 --exclude=./home/app -cf "$1" .
+  tar "${tar_options[@]}" --owner=1000 --group=1000 -rf "$1" ./home/app
 }
 
 install_tools

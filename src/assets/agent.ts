@@ -7,7 +7,7 @@ import type { Architecture } from "../engine/index.js";
 import { AssetsError } from "../errors.js";
 import type { LongWork } from "../progress.js";
 import { produceOnce } from "../store/index.js";
-import { installHint } from "./packages.js";
+import { aptInstall, canInstall, installHint } from "./packages.js";
 import { findProgram } from "./qemu.js";
 
 /** Where the package keeps the agent's sources, and the binaries that a release brings along. */
@@ -36,7 +36,7 @@ export async function ensureAgent(folder: string, architecture: Architecture, wo
 }
 
 /** A C compiler that makes Linux binaries for `architecture`. */
-export async function findCompiler(architecture: Architecture): Promise<string | undefined> {
+async function findCompiler(architecture: Architecture): Promise<string | undefined> {
   const native = process.platform === "linux" && process.arch === architecture;
   for (const name of [...(native ? ["cc", "gcc", "clang"] : []), ...COMPILERS[architecture]]) {
     if (await findProgram(name)) return name;

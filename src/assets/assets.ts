@@ -5,7 +5,7 @@ import { type Architecture, qemuBinary } from "../engine/index.js";
 import { AssetsError } from "../errors.js";
 import type { LongWork } from "../progress.js";
 import { home, replace } from "../store/index.js";
-import { ensureAgent, findCompiler } from "./agent.js";
+import { ensureAgent } from "./agent.js";
 import { ensureInitramfs } from "./initramfs.js";
 import { ensureKernel } from "./kernel.js";
 import { aptInstall, canInstall, installHint } from "./packages.js";
@@ -46,9 +46,7 @@ export async function ensureAssets(work: LongWork = {}): Promise<Assets> {
   const folder = home().assets;
   await mkdir(folder, { recursive: true });
   const manifest = join(folder, `assets-${architecture}.json`);
-  await installMissing(architecture, work);
-  const path = await locateQemu(architecture);
-  if (!path) throw new AssetsError(`there is no ${qemuBinary(architecture)} on the PATH`, { hint: installHint() });
+  const path = await obtainQemu(architecture, work);
   const agent = await ensureAgent(folder, architecture, work);
   const stamp = await stampOf([path, agent]);
   const known = await readManifest(manifest);
@@ -70,12 +68,13 @@ export async function refreshAssets(work: LongWork = {}): Promise<Assets> {
   return ensureAssets(work);
 }
 
-async function installMissing(architecture: Architecture, work: LongWork): Promise<void> {
-  if (!canInstall()) return;
-  const missing: string[] = [];
-  if (!(await locateQemu(architecture))) missing.push(architecture === "x64" ? "qemu-system-x86" : "qemu-system-arm");
-  if (!(await findCompiler(architecture))) missing.push("gcc", "libc6-dev");
-  if (missing.length > 0) await aptInstall(missing, work);
+async function obtainQemu(architecture: Architecture, work: LongWork): Promise<string> {
+  const present = await locateQemu(architecture);
+  if (present) return present;
+  if (canInstall()) await aptInstall([architecture === "x64" ? "qemu-system-x86" : "qemu-system-arm"], work);
+  const path = await locateQemu(architecture);
+  if (path) return path;
+  throw new AssetsError(`there is no ${qemuBinary(architecture)} on the PATH`, { hint: installHint() });
 }
 
 async function stampOf(paths: readonly string[]): Promise<string> {

@@ -1,4 +1,3 @@
-export { findCompiler } from "./agent.js";
 export { type Assets, ensureAssets, hostArchitecture, refreshAssets } from "./assets.js";
-export { canInstall, distribution, installHint } from "./packages.js";
+export { distribution, installHint } from "./packages.js";
 export { findProgram, inspectQemu, locateQemu } from "./qemu.js";

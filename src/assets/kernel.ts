@@ -11,7 +11,7 @@ import type { LongWork } from "../progress.js";
 import { produceOnce } from "../store/index.js";
 import { unpackDeb } from "./deb.js";
 import { modulesInOrder } from "./modules.js";
-import { aptDownload, distribution, resolveKernelPackage } from "./packages.js";
+import { aptDownload, aptUpdate, canInstall, distribution, resolveKernelPackage } from "./packages.js";
 
 /** Debian's names of the architectures. */
 const DEBIAN_ARCHITECTURE: Record<Architecture, string> = { x64: "amd64", arm64: "arm64" };
@@ -48,7 +48,7 @@ export interface Kernel {
 
 /** Finds or obtains the guest's kernel below `folder`. It is unpacked, never installed. */
 export async function ensureKernel(folder: string, architecture: Architecture, work: LongWork): Promise<Kernel> {
-  const name = await kernelName(architecture, work);
+  const name = await kernelName(folder, architecture, work);
   const path = join(folder, name);
   return produceOnce(path, {
     find: () => readKernel(path, name),
@@ -57,15 +57,19 @@ export async function ensureKernel(folder: string, architecture: Architecture, w
   });
 }
 
-async function kernelName(architecture: Architecture, work: LongWork): Promise<string> {
-  // Ubuntu's kernels are configured otherwise; everywhere but on Debian the pinned one is used, so that one is proven.
-  const fromApt = distribution() === "debian" && architecture === hostArchitecture();
+async function kernelName(folder: string, architecture: Architecture, work: LongWork): Promise<string> {
   const image = `linux-image-cloud-${DEBIAN_ARCHITECTURE[architecture]}`;
-  return (fromApt && (await resolveKernelPackage(image, work.signal))) || PINNED[architecture].name;
-}
-
-function hostArchitecture(): string {
-  return process.arch;
+  // Ubuntu's kernels are configured otherwise; everywhere but on Debian the pinned one is used, so that one is proven.
+  const fromApt = distribution() === "debian" && architecture === process.arch;
+  const current = fromApt && (await resolveKernelPackage(image, work));
+  if (current) return current;
+  // Without package lists, as on a machine that is offline, what was unpacked before is as good.
+  const suffix = `-cloud-${DEBIAN_ARCHITECTURE[architecture]}`;
+  const unpacked = (await readdir(folder)).filter((name) => name.startsWith("linux-image-") && name.endsWith(suffix));
+  const newest = unpacked.sort().at(-1);
+  if (newest) return newest;
+  if (fromApt && canInstall()) await aptUpdate(work);
+  return (fromApt && (await resolveKernelPackage(image, work))) || PINNED[architecture].name;
 }
 
 async function unpackKernel(partial: string, name: string, architecture: Architecture, work: LongWork): Promise<void> {

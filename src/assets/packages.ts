@@ -41,7 +41,7 @@ export async function aptInstall(packages: readonly string[], work: LongWork): P
   work.onProgress?.({ phase: "setup", item: `installing ${packages.join(", ")}` });
   try {
     await apt(install, work.signal).catch(async () => {
-      await apt(["update", "--quiet"], work.signal);
+      await aptUpdate(work);
       await apt(install, work.signal);
     });
   } catch (cause) {
@@ -51,14 +51,16 @@ export async function aptInstall(packages: readonly string[], work: LongWork): P
   work.onProgress?.({ phase: "setup", item: `installing ${packages.join(", ")}`, finished: true });
 }
 
-/** The package that Debian's meta package for `image` depends on, such as `linux-image-6.1.0-56-cloud-amd64`. */
-export async function resolveKernelPackage(image: string, signal?: AbortSignal): Promise<string | undefined> {
-  const show = () => execa("apt-cache", ["show", "--no-all-versions", image], options(signal)).catch(() => undefined);
-  let shown = await show();
-  if (!shown && canInstall()) {
-    await apt(["update", "--quiet"], signal).catch(() => undefined);
-    shown = await show();
-  }
+/** Fetches the package lists. A failure is not reported: what needs the lists says so better. */
+export async function aptUpdate({ signal }: LongWork): Promise<void> {
+  await apt(["update", "--quiet"], signal).catch(() => undefined);
+  signal?.throwIfAborted();
+}
+
+/** The package that Debian's meta package `image` stands for, such as `linux-image-6.1.0-56-cloud-amd64`, if apt knows it. */
+export async function resolveKernelPackage(image: string, { signal }: LongWork): Promise<string | undefined> {
+  const shown = await execa("apt-cache", ["show", "--no-all-versions", image], options(signal)).catch(() => undefined);
+  signal?.throwIfAborted();
   return /^Depends:.*?\b(linux-image-\d\S*-cloud-\w+)/m.exec(shown?.stdout ?? "")?.[1];
 }
 
