@@ -1,0 +1,346 @@
+#define _GNU_SOURCE
+#include "link.h"
+
+#include "log.h"
+#include "loop.h"
+#include "session.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { READS_PER_TURN = 32, WRITE_MAX = 32768 };
+
+/* Apart from `links`, so that they are no part of the binary. */
+static uint8_t in_bytes[LINKS][IN_SIZE];
+static uint8_t out_bytes[LINKS][OUT_SIZE];
+
+struct link links[LINKS] = {
+  {.index = LINK_CONTROL, .name = "control", .send_credit = 65536, .receive_window = 65536, .fd = -1, .in = in_bytes[0], .out = out_bytes[0]},
+  {.index = LINK_BULK, .name = "bulk", .send_credit = 1 << 20, .receive_window = 1 << 18, .fd = -1, .in = in_bytes[1], .out = out_bytes[1]},
+};
+
+void link_init(struct link *link, int fd) {
+  link->fd = fd;
+  link->readable = true;
+  link->lost = true;
+  /* Not accounted and not huge: only what a large OPEN touches becomes memory. */
+  link->partial_bytes = mmap(NULL, OPEN_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (link->partial_bytes == MAP_FAILED) fatal("mmap: %s", strerror(errno));
+  madvise(link->partial_bytes, OPEN_MAX, MADV_NOHUGEPAGE);
+  if (!loop_watch(fd, EPOLLIN | EPOLLET, ROLE_LINK, link->index, 0)) fatal("epoll_ctl of a link: %s", strerror(errno));
+}
+
+void link_event(struct link *link, uint32_t events) {
+  if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) link->readable = true;
+  if (events & EPOLLOUT && link->blocked) {
+    link->blocked = false;
+    loop_rewatch(link->fd, EPOLLIN | EPOLLET, ROLE_LINK, link->index, 0);
+  }
+}
+
+/* --- out --- */
+
+static size_t room(struct link *link) {
+  if (link->out_head > 0 && OUT_SIZE - link->out_tail < ROOM_TO_SERVE) {
+    memmove(link->out, link->out + link->out_head, link->out_tail - link->out_head);
+    link->out_tail -= link->out_head;
+    link->out_head = 0;
+  }
+  return OUT_SIZE - link->out_tail;
+}
+
+static void add(struct link *link, const void *bytes, size_t length) {
+  if (length == 0) return;
+  memcpy(link->out + link->out_tail, bytes, length);
+  link->out_tail += length;
+}
+
+void link_frame(struct link *link, const struct frame *frame, const void *payload) {
+  uint8_t header[FRAME_HEADER];
+  frame_encode(header, frame);
+  add(link, header, sizeof header);
+  add(link, payload, frame->length);
+}
+
+uint8_t *link_data_space(struct link *link) { return link->out + link->out_tail + FRAME_HEADER; }
+
+void link_data(struct link *link, uint32_t stream, uint8_t channel, size_t length) {
+  struct frame frame = {.length = (uint32_t)length, .type = FRAME_DATA, .channel = channel, .stream = stream};
+  frame_encode(link->out + link->out_tail, &frame);
+  link->out_tail += FRAME_HEADER + length;
+}
+
+static void flush(struct link *link) {
+  while (link->out_head < link->out_tail && !link->blocked) {
+    size_t length = link->out_tail - link->out_head;
+    ssize_t written = write(link->fd, link->out + link->out_head, length < WRITE_MAX ? length : WRITE_MAX);
+    if (written > 0) {
+      link->out_head += (size_t)written;
+    } else if (written < 0 && errno == EINTR) {
+      continue;
+    } else {
+      /* Full, or nobody at the other end yet: in both cases the kernel says when to go on. */
+      link->blocked = true;
+      loop_rewatch(link->fd, EPOLLIN | EPOLLOUT | EPOLLET, ROLE_LINK, link->index, 0);
+    }
+  }
+  if (link->out_head == link->out_tail) link->out_head = link->out_tail = 0;
+}
+
+void link_drain(struct link *link, int timeout_ms) {
+  int64_t end = now_ms() + timeout_ms;
+  for (;;) {
+    link->blocked = false;
+    flush(link);
+    int64_t left = end - now_ms();
+    if (link->out_tail == 0 || left <= 0) return;
+    struct pollfd wait = {.fd = link->fd, .events = POLLOUT};
+    if (poll(&wait, 1, (int)left) < 0 && errno != EINTR) return;
+    if (wait.revents & (POLLHUP | POLLERR)) return;
+  }
+}
+
+void link_ready(struct link *link, struct stream *stream) {
+  if (stream->queued) return;
+  stream->queued = true;
+  stream->next_ready = NULL;
+  if (link->ready_last) link->ready_last->next_ready = stream;
+  else link->ready_first = stream;
+  link->ready_last = stream;
+}
+
+static struct stream *take_ready(struct link *link) {
+  struct stream *stream = link->ready_first;
+  link->ready_first = stream->next_ready;
+  if (!link->ready_first) link->ready_last = NULL;
+  stream->queued = false;
+  return stream;
+}
+
+void link_unready(struct link *link, const struct stream *stream) {
+  struct stream **at = &link->ready_first;
+  struct stream *before = NULL;
+  while (*at && *at != stream) {
+    before = *at;
+    at = &before->next_ready;
+  }
+  if (!*at) return;
+  *at = stream->next_ready;
+  if (link->ready_last == stream) link->ready_last = before;
+}
+
+/* --- the session --- */
+
+static void reset(struct link *link) {
+  streams_detach(link);
+  link->in_session = false;
+  link->highest = 0;
+  link->partial = 0;
+  link->partial_used = 0;
+  link->out_head = link->out_tail = 0;
+}
+
+/* Ends the session because of what the host sent. Nothing is believed until the next mark. */
+static void fault(struct link *link, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void fault(struct link *link, const char *format, ...) {
+  char reason[200];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(reason, sizeof reason, format, arguments);
+  va_end(arguments);
+  log_line("the host broke the protocol on the %s link: %s", link->name, reason);
+  bool in_session = link->in_session;
+  streams_detach(link);
+  link->in_session = false;
+  link->lost = true;
+  struct frame frame = {.length = (uint32_t)strlen(reason), .type = FRAME_FAULT};
+  if (in_session && room(link) >= sizeof reason + FRAME_HEADER) link_frame(link, &frame, reason);
+}
+
+static void begin_session(struct link *link, uint8_t *payload, size_t length) {
+  struct session_request request;
+  const char *wrong = parse_session(&request, payload, length);
+  if (wrong) {
+    fault(link, "SESSION: %s", wrong);
+    return;
+  }
+  reset(link);
+  session_begin(&request);
+  add(link, MARK, MARK_SIZE);
+  add(link, request.nonce, NONCE_SIZE);
+  uint8_t answer[128];
+  struct writer writer = {.bytes = answer, .size = sizeof answer};
+  session_answer(&writer);
+  struct frame frame = {.length = (uint32_t)writer.used, .type = FRAME_SESSION_OK};
+  link_frame(link, &frame, answer);
+  link->in_session = true;
+}
+
+/* --- in --- */
+
+static const char *begin_stream(struct link *link, uint32_t id, uint8_t *payload, size_t length) {
+  static struct request request;
+  const char *wrong = parse_open(&request, payload, length);
+  if (wrong) return wrong;
+  return stream_open(link, id, &request);
+}
+
+/* The pieces of one OPEN follow each other directly. */
+static const char *take_open(struct link *link, const struct frame *frame, uint8_t *payload) {
+  if (frame->flags & ~FLAG_MORE) return "unknown flags";
+  if (!link->partial) {
+    if (frame->stream % 2 == 0 || frame->stream <= link->highest) return "a stream number that is even or not new";
+    link->highest = frame->stream;
+    if (!(frame->flags & FLAG_MORE)) return begin_stream(link, frame->stream, payload, frame->length);
+    link->partial = frame->stream;
+  }
+  if (frame->stream != link->partial) return "another stream's OPEN before the end of the last one";
+  if (frame->length > OPEN_MAX - link->partial_used) return "an OPEN of more than 1 MiB";
+  memcpy(link->partial_bytes + link->partial_used, payload, frame->length);
+  link->partial_used += frame->length;
+  if (frame->flags & FLAG_MORE) return NULL;
+  const char *wrong = begin_stream(link, link->partial, link->partial_bytes, link->partial_used);
+  link->partial = 0;
+  link->partial_used = 0;
+  madvise(link->partial_bytes, OPEN_MAX, MADV_DONTNEED);
+  return wrong;
+}
+
+static const char *take_close(struct link *link, const struct frame *frame) {
+  if (frame->stream > link->highest || frame->stream % 2 == 0) return "a stream that was never opened";
+  stream_close(link, frame->stream);
+  struct frame answer = {.type = FRAME_CLOSE, .stream = frame->stream};
+  link_frame(link, &answer, NULL);
+  return NULL;
+}
+
+/* Gives back the whole pages of `bytes` from `used` on. */
+static void forget(uint8_t *bytes, size_t used, size_t size) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  uintptr_t from = ((uintptr_t)bytes + used + page - 1) & ~(page - 1);
+  uintptr_t to = ((uintptr_t)bytes + size) & ~(page - 1);
+  if (from < to) madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
+/* A snapshot should not hold what only past traffic needed. */
+static void trim(struct link *link) {
+  forget(link->in, link->in_used, IN_SIZE);
+  forget(link->out, link->out_tail + ROOM_TO_ANSWER, OUT_SIZE);
+}
+
+static const char *take_quiesce(struct link *link) {
+  streams_trim();
+  trim(link);
+  struct frame answer = {.type = FRAME_QUIESCED};
+  link_frame(link, &answer, NULL);
+  return NULL;
+}
+
+static const char *take_frame(struct link *link, const struct frame *frame, uint8_t *payload) {
+  if (link->partial && frame->type != FRAME_OPEN) return "a frame within an OPEN";
+  if (frame->type != FRAME_OPEN && frame->flags) return "unknown flags";
+  switch (frame->type) {
+    case FRAME_QUIESCE: return take_quiesce(link);
+    case FRAME_OPEN: return take_open(link, frame, payload);
+    case FRAME_DATA: return stream_data(link, frame, payload);
+    case FRAME_END: return stream_end(link, frame);
+    case FRAME_CREDIT: return stream_credit(link, frame, payload);
+    case FRAME_CONTROL: return stream_control(link, frame, payload);
+    case FRAME_CLOSE: return take_close(link, frame);
+    default: return "an unknown frame type";
+  }
+}
+
+static void dispatch(struct link *link, const struct frame *frame, uint8_t *payload) {
+  if (frame->type == FRAME_SESSION) {
+    begin_session(link, payload, frame->length);
+    return;
+  }
+  const char *wrong = link->in_session ? take_frame(link, frame, payload) : "a frame before SESSION";
+  if (wrong) fault(link, "frame type %u of stream %u: %s", frame->type, frame->stream, wrong);
+}
+
+/* Bytes of `in` up to and with the next mark, or all that cannot be the beginning of one. */
+static size_t skip_noise(struct link *link, const uint8_t *in, size_t length) {
+  for (size_t at = 0; at < length; at++) {
+    size_t have = length - at < MARK_SIZE ? length - at : MARK_SIZE;
+    if (memcmp(in + at, MARK, have) != 0) continue;
+    if (have < MARK_SIZE) return at;
+    link->lost = false;
+    return at + MARK_SIZE;
+  }
+  return length;
+}
+
+/* Takes one frame or mark; gives the bytes used, 0 when it is not complete. */
+static size_t take_one(struct link *link, uint8_t *in, size_t length) {
+  if (link->lost) return skip_noise(link, in, length);
+  if (length < MARK_SIZE) return 0;
+  if (memcmp(in, MARK, MARK_SIZE) == 0) return MARK_SIZE;
+  if (length < FRAME_HEADER) return 0;
+  struct frame frame;
+  frame_decode(&frame, in);
+  if (frame.length > FRAME_PAYLOAD_MAX) {
+    fault(link, "a frame of %u bytes", frame.length);
+    return 1;
+  }
+  if (length < FRAME_HEADER + frame.length) return 0;
+  dispatch(link, &frame, in + FRAME_HEADER);
+  return FRAME_HEADER + frame.length;
+}
+
+static void take_input(struct link *link) {
+  size_t at = 0;
+  while (at < link->in_used && room(link) >= ROOM_TO_ANSWER) {
+    size_t used = take_one(link, link->in + at, link->in_used - at);
+    if (used == 0) break;
+    at += used;
+  }
+  if (at > 0 && at < link->in_used) memmove(link->in, link->in + at, link->in_used - at);
+  link->in_used -= at;
+  link->starved = link->in_used > 0 && room(link) < ROOM_TO_ANSWER;
+}
+
+static void hang_up(struct link *link) {
+  /* A virtio port reads as ended while no host is there, and says so once; a socket ends for ever. */
+  if (getpid() != 1 && link->index == LINK_CONTROL) _exit(0);
+}
+
+static void receive(struct link *link) {
+  if (link->in_used > 0) take_input(link);
+  for (int i = 0; i < READS_PER_TURN && link->readable; i++) {
+    if (link->in_used == IN_SIZE || room(link) < ROOM_TO_ANSWER) return;
+    ssize_t got = read(link->fd, link->in + link->in_used, IN_SIZE - link->in_used);
+    if (got > 0) {
+      link->in_used += (size_t)got;
+      take_input(link);
+    } else if (got < 0 && errno == EINTR) {
+      continue;
+    } else {
+      link->readable = false;
+      if (got == 0) hang_up(link);
+    }
+  }
+}
+
+static bool can_serve(struct link *link) {
+  return link->ready_first && !link->blocked && room(link) >= ROOM_TO_SERVE;
+}
+
+bool link_work(struct link *link) {
+  if (link->fd < 0) return false;
+  receive(link);
+  while (can_serve(link)) {
+    struct stream *stream = take_ready(link);
+    stream_service(stream);
+  }
+  flush(link);
+  return ((link->readable || link->starved) && room(link) >= ROOM_TO_ANSWER) || can_serve(link);
+}

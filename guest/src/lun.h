@@ -1,0 +1,19 @@
+/* Disks of the virtio-scsi controller, by LUN. */
+#ifndef LUN_H
+#define LUN_H
+
+#include <stdint.h>
+
+/* Starts listening for new disks; 0 or an errno. */
+int lun_listen(void);
+
+/* Asks the controller for a LUN that has been plugged in while nobody listened. */
+void lun_rescan(uint16_t lun);
+
+/* Gives the path of the LUN's block device in `path`; 0, or ENOENT while there is none. */
+int lun_find(uint16_t lun, char path[64]);
+
+/* Waits until some device changes, for at most `timeout_ms`. */
+void lun_wait(int timeout_ms);
+
+#endif

@@ -1,0 +1,48 @@
+#define _GNU_SOURCE
+#include "boot.h"
+#include "link.h"
+#include "log.h"
+#include "loop.h"
+#include "session.h"
+#include "task.h"
+#include "workload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/*
+ * PID 1 of a microVM; or, for tests, an ordinary process: `agent --links FD,FD --root DIR`, which serves the control and the bulk
+ * link on two sockets and runs its tasks in DIR.
+ */
+static void take_arguments(int argc, char **argv, int fds[2]) {
+  if (argc != 5 || strcmp(argv[1], "--links") != 0 || strcmp(argv[3], "--root") != 0) {
+    fatal("usage: %s --links FD,FD --root DIR", argv[0]);
+  }
+  if (sscanf(argv[2], "%d,%d", &fds[0], &fds[1]) != 2) fatal("--links %s: not two descriptors", argv[2]);
+  workload_init_folder(argv[4]);
+}
+
+/* Out of the range that children use for their own. */
+static int move_up(int fd) {
+  int moved = fcntl(fd, F_DUPFD_CLOEXEC, 16);
+  if (moved < 0 || fcntl(moved, F_SETFL, O_NONBLOCK) < 0) fatal("descriptor %d: %s", fd, strerror(errno));
+  close(fd);
+  return moved;
+}
+
+int main(int argc, char **argv) {
+  bool first = getpid() == 1;
+  int fds[2] = {-1, -1};
+  if (first) boot(fds);
+  else take_arguments(argc, argv, fds);
+  session_init(first);
+  loop_init();
+  for (int i = 0; i < LINKS; i++) fds[i] = move_up(fds[i]);
+  tasks_init();
+  streams_init();
+  for (int i = 0; i < LINKS; i++) link_init(&links[i], fds[i]);
+  loop_run();
+}

@@ -1,0 +1,303 @@
+#define _GNU_SOURCE
+#include "stream.h"
+
+#include "link.h"
+#include "log.h"
+#include "loop.h"
+#include "power.h"
+#include "task.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+  RING_SIZE = 1 << 18, /* the largest window of an input */
+  GRACE_MS = 200,
+  DISCARD_SIZE = 16384,
+};
+
+/* One ring a slot, in address space that becomes memory only where a task does not read as fast as the host sends. */
+static uint8_t *rings;
+
+void input_init(void) {
+  size_t size = (size_t)STREAMS_MAX * RING_SIZE;
+  rings = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (rings == MAP_FAILED) fatal("mmap: %s", strerror(errno));
+  madvise(rings, size, MADV_NOHUGEPAGE);
+  madvise(rings, size, MADV_DONTFORK);
+}
+
+static uint8_t *ring_of(uint32_t slot) { return rings + (size_t)slot * RING_SIZE; }
+
+/* --- from the host to the task --- */
+
+void input_close(struct stream *stream) {
+  if (stream->input.fd >= 0) close(stream->input.fd);
+  stream->input.fd = -1;
+  stream->input.used = 0;
+}
+
+void input_trim(uint32_t slot) {
+  madvise(ring_of(slot), RING_SIZE, MADV_DONTNEED);
+}
+
+static void consumed(struct stream *stream, uint32_t length) {
+  struct input *input = &stream->input;
+  input->consumed += length;
+  /* Few frames of credit, but always before the host runs dry. */
+  if (stream->link && input->consumed >= stream->link->receive_window / 4) stream->due |= DUE_CREDIT;
+}
+
+/* Writes to the pipe; gives how much it took. A pipe that nobody reads takes everything: it is thrown away. */
+static uint32_t write_input(struct stream *stream, const uint8_t *bytes, uint32_t length) {
+  struct input *input = &stream->input;
+  uint32_t done = 0;
+  while (input->fd >= 0 && done < length) {
+    ssize_t written = write(input->fd, bytes + done, length - done);
+    if (written >= 0) {
+      done += (uint32_t)written;
+    } else if (errno == EAGAIN) {
+      uint32_t events = EPOLLOUT | EPOLLET;
+      if (!input->watched) loop_watch(input->fd, events, ROLE_INPUT, stream_slot(stream), stream->generation);
+      input->watched = true;
+      break;
+    } else if (errno != EINTR) {
+      input_close(stream);
+    }
+  }
+  if (input->fd < 0) done = length;
+  consumed(stream, done);
+  return done;
+}
+
+static void keep(struct stream *stream, const uint8_t *bytes, uint32_t length) {
+  struct input *input = &stream->input;
+  uint8_t *ring = ring_of(stream_slot(stream));
+  if (input->used == 0) input->head = 0;
+  uint32_t tail = (input->head + input->used) % RING_SIZE;
+  uint32_t first = length < RING_SIZE - tail ? length : RING_SIZE - tail;
+  memcpy(ring + tail, bytes, first);
+  memcpy(ring, bytes + first, length - first);
+  input->used += length;
+  input->touched = true;
+}
+
+void input_take(struct stream *stream, const uint8_t *bytes, uint32_t length) {
+  uint32_t done = stream->input.used == 0 ? write_input(stream, bytes, length) : 0;
+  if (done < length) keep(stream, bytes + done, length - done);
+}
+
+/* A terminal has no end of file but the character that means it; when it is too full to take it, it has not been read anyway. */
+static void end_input(struct stream *stream) {
+  static const uint8_t end_of_transmission = 4;
+  if (stream->tty) (void)write_input(stream, &end_of_transmission, 1);
+  input_close(stream);
+}
+
+void input_pump(struct stream *stream) {
+  struct input *input = &stream->input;
+  const uint8_t *ring = ring_of(stream_slot(stream));
+  while (input->used > 0) {
+    uint32_t first = input->used < RING_SIZE - input->head ? input->used : RING_SIZE - input->head;
+    uint32_t done = write_input(stream, ring + input->head, first);
+    if (input->fd < 0) break;
+    input->head = (input->head + done) % RING_SIZE;
+    input->used -= done;
+    if (done < first) return;
+  }
+  if (input->touched && input->used == 0) {
+    input_trim(stream_slot(stream));
+    input->touched = false;
+  }
+  if (input->ending) end_input(stream);
+}
+
+/* --- from the task to the host --- */
+
+static void discard(struct stream *stream, int channel) {
+  static uint8_t bytes[DISCARD_SIZE];
+  struct output *output = &stream->outputs[channel];
+  if (output->fd < 0) return;
+  ssize_t got = read(output->fd, bytes, sizeof bytes);
+  if (got > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN))) return;
+  stream_close_output(stream, channel);
+}
+
+void output_orphan(struct stream *stream) {
+  static const enum role roles[OUTPUTS] = {ROLE_OUTPUT, ROLE_ERROR};
+  for (int i = 0; i < OUTPUTS; i++) {
+    int fd = stream->outputs[i].fd;
+    if (fd < 0) continue;
+    /* Told again and again while there is something, so that each turn is short. */
+    if (stream->exited || !loop_rewatch(fd, EPOLLIN, roles[i], stream_slot(stream), stream->generation)) {
+      stream_close_output(stream, i);
+    }
+  }
+}
+
+void output_event(struct stream *stream, int channel, uint32_t events) {
+  struct output *output = &stream->outputs[channel];
+  if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) output->readable = true;
+  if (events & EPOLLHUP) output->hung_up = true;
+  if (!stream->link) discard(stream, channel);
+}
+
+void output_exited(struct stream *stream) {
+  for (int i = 0; i < OUTPUTS; i++) {
+    struct output *output = &stream->outputs[i];
+    if (output->fd < 0) continue;
+    if (!stream->link) {
+      stream_close_output(stream, i);
+      continue;
+    }
+    int inside = 0;
+    if (ioctl(output->fd, FIONREAD, &inside) == 0) output->owed = inside;
+    output->readable = true;
+    stream->in_grace = true;
+  }
+  stream->grace_end_ms = now_ms() + GRACE_MS;
+}
+
+static void cut(struct stream *stream, int channel) {
+  stream->outputs[channel].truncated = true;
+  stream_close_output(stream, channel);
+}
+
+void output_expire(struct stream *stream) {
+  stream->in_grace = false;
+  for (int i = 0; i < OUTPUTS; i++) {
+    if (stream->outputs[i].fd >= 0 && stream->outputs[i].owed <= 0) cut(stream, i);
+  }
+}
+
+/* Reads into the link's own buffer, so that nothing waits anywhere else. */
+static void send_output(struct stream *stream, int channel) {
+  struct output *output = &stream->outputs[channel];
+  if (output->fd < 0 || !output->readable || output->credit == 0) return;
+  size_t most = output->credit < DATA_MAX ? output->credit : DATA_MAX;
+  ssize_t got = read(output->fd, link_data_space(stream->link), most);
+  if (got < 0 && errno == EINTR) return;
+  if (got < 0 && errno == EAGAIN) {
+    output->readable = false;
+    output->owed = 0;
+  } else if (got <= 0) {
+    /* End of file; a terminal without processes says EIO. */
+    stream_close_output(stream, channel);
+  } else {
+    link_data(stream->link, stream->id, (uint8_t)channel, (size_t)got);
+    output->credit -= (uint32_t)got;
+    output->owed -= got;
+    /* Less than asked for: the pipe is empty, and epoll tells of more, but not again of the end. */
+    if ((size_t)got < most && !output->hung_up && !stream->tty) output->readable = false;
+  }
+  bool late = stream->exited && !stream->in_grace;
+  if (late && output->fd >= 0 && output->owed <= 0) cut(stream, channel);
+}
+
+static void send_end(struct stream *stream, int channel) {
+  struct output *output = &stream->outputs[channel];
+  if (!output->open || output->fd >= 0) return;
+  output->open = false;
+  struct frame frame = {
+    .type = FRAME_END,
+    .channel = (uint8_t)channel,
+    .flags = output->truncated ? FLAG_TRUNCATED : 0,
+    .stream = stream->id,
+  };
+  link_frame(stream->link, &frame, NULL);
+}
+
+static void send_result(struct stream *stream, const uint8_t *payload, size_t length) {
+  struct frame frame = {.length = (uint32_t)length, .type = FRAME_RESULT, .stream = stream->id};
+  link_frame(stream->link, &frame, payload);
+}
+
+static void send_started(struct stream *stream) {
+  uint8_t bytes[16];
+  struct writer writer = {.bytes = bytes, .size = sizeof bytes};
+  write_kind(&writer, RESULT_STARTED);
+  write_uint(&writer, 1, 4, (uint64_t)task_workload_pid(stream_slot(stream)));
+  send_result(stream, bytes, writer.used);
+  stream->started = true;
+}
+
+static void send_exited(struct stream *stream) {
+  uint8_t bytes[16];
+  struct writer writer = {.bytes = bytes, .size = sizeof bytes};
+  int status = stream->wait_status;
+  write_kind(&writer, RESULT_EXITED);
+  if (WIFSIGNALED(status)) write_uint(&writer, 2, 4, (uint64_t)WTERMSIG(status));
+  else write_uint(&writer, 1, 4, (uint64_t)WEXITSTATUS(status));
+  send_result(stream, bytes, writer.used);
+}
+
+static void send_credit(struct stream *stream) {
+  uint32_t credit = stream->input.consumed;
+  uint8_t bytes[4] = {(uint8_t)credit, (uint8_t)(credit >> 8), (uint8_t)(credit >> 16), (uint8_t)(credit >> 24)};
+  struct frame frame = {.length = sizeof bytes, .type = FRAME_CREDIT, .stream = stream->id};
+  link_frame(stream->link, &frame, bytes);
+  stream->input.window += credit;
+  stream->input.consumed = 0;
+}
+
+static void send_due(struct stream *stream) {
+  if (stream->due & DUE_STARTED) send_started(stream);
+  if (stream->due & DUE_CREDIT) send_credit(stream);
+  if (stream->due & DUE_EXITED) send_exited(stream);
+  stream->due = 0;
+}
+
+static bool outputs_ended(const struct stream *stream) {
+  for (int i = 0; i < OUTPUTS; i++) {
+    if (stream->outputs[i].open) return false;
+  }
+  return true;
+}
+
+static bool has_failed(const struct stream *stream) {
+  return stream->result_used >= 2 && get_u16(stream->result) == RESULT_FAILED;
+}
+
+static bool is_over(const struct stream *stream) {
+  return stream->pid == 0 && stream->status_fd < 0 && (has_failed(stream) || outputs_ended(stream));
+}
+
+/* The end of a stream: all is said, so its number means nothing from here on. */
+static void finish(struct stream *stream) {
+  if (!is_over(stream)) return;
+  if (stream->result_used > 0) send_result(stream, stream->result, stream->result_used);
+  for (int i = 0; i < OUTPUTS; i++) stream_close_output(stream, i);
+  input_close(stream);
+  if (stream->kind == KIND_SHUTDOWN && !has_failed(stream)) power_off_soon();
+  stream->link = NULL;
+  stream_settle(stream);
+}
+
+static bool has_something(const struct stream *stream) {
+  if (stream->due) return true;
+  for (int i = 0; i < OUTPUTS; i++) {
+    const struct output *output = &stream->outputs[i];
+    if (output->fd < 0 ? output->open : output->readable && output->credit > 0) return true;
+  }
+  return is_over(stream);
+}
+
+void stream_wake(struct stream *stream) {
+  if (stream->link && !stream->queued && has_something(stream)) link_ready(stream->link, stream);
+}
+
+void stream_service(struct stream *stream) {
+  send_due(stream);
+  for (int i = 0; i < OUTPUTS; i++) {
+    send_output(stream, i);
+    send_end(stream, i);
+  }
+  finish(stream);
+  stream_wake(stream);
+}

@@ -1,0 +1,222 @@
+#include "request.h"
+
+#include <string.h>
+
+/* Touched only as far as a request needs. The last entry of each stays NULL. */
+static char *argv_table[STRINGS_MAX + 1];
+static char *env_table[STRINGS_MAX + 1];
+
+static const char *read_uint(const struct field *field, size_t size, uint64_t *value) {
+  return field_uint(field, size, value) ? NULL : "an integer field of the wrong size";
+}
+
+#define READ_UINT(FIELD, TARGET)                                          \
+  do {                                                                    \
+    uint64_t value_ = 0;                                                  \
+    const char *wrong_ = read_uint((FIELD), sizeof(TARGET), &value_);     \
+    if (wrong_) return wrong_;                                            \
+    (TARGET) = (__typeof__(TARGET))value_;                                \
+  } while (0)
+
+static const char *read_string(struct field *field, size_t max, const char **target) {
+  *target = field_string(field, max);
+  return *target ? NULL : "a string that is too long or holds a NUL";
+}
+
+static const char *add_string(struct field *field, char **table, size_t *count) {
+  if (*count == STRINGS_MAX) return "more than 16384 strings";
+  const char *string = NULL;
+  const char *wrong = read_string(field, OPEN_MAX, &string);
+  if (wrong) return wrong;
+  table[(*count)++] = (char *)string;
+  table[*count] = NULL;
+  return NULL;
+}
+
+static const char *unknown(const struct field *field) { return field_ignorable(field) ? NULL : "an unknown field"; }
+
+static const char *exec_field(struct exec_request *exec, struct field *field) {
+  switch (field->tag) {
+    case 1: return add_string(field, argv_table, &exec->argc);
+    case 2: return add_string(field, env_table, &exec->envc);
+    case 3: return read_string(field, PATH_LENGTH_MAX, &exec->cwd);
+    case 4: return read_string(field, USER_LENGTH_MAX, &exec->user);
+    case 5: READ_UINT(field, exec->flags); return (exec->flags & ~(uint32_t)EXEC_FLAGS) ? "an unknown exec flag" : NULL;
+    case 6: READ_UINT(field, exec->rows); return NULL;
+    case 7: READ_UINT(field, exec->cols); return NULL;
+    default: return unknown(field);
+  }
+}
+
+static const char *read_field(struct file_request *file, struct field *field) {
+  switch (field->tag) {
+    case 1: return read_string(field, PATH_LENGTH_MAX, &file->path);
+    case 2: READ_UINT(field, file->offset); return NULL;
+    case 3: READ_UINT(field, file->length); return NULL;
+    default: return unknown(field);
+  }
+}
+
+static const char *write_field(struct file_request *file, struct field *field) {
+  switch (field->tag) {
+    case 1: return read_string(field, PATH_LENGTH_MAX, &file->path);
+    case 2: READ_UINT(field, file->mode); file->has_mode = true; return file->mode > 07777 ? "a file mode above 07777" : NULL;
+    case 3: return read_string(field, USER_LENGTH_MAX, &file->user);
+    case 4: READ_UINT(field, file->flags); return (file->flags & ~(uint32_t)WRITE_FLAGS) ? "an unknown write flag" : NULL;
+    default: return unknown(field);
+  }
+}
+
+/* u32 mode, u16 length of the path, the path, the content. */
+static const char *extra_file(struct assemble_request *assemble, struct field *field) {
+  if (assemble->file_count == EXTRA_FILES_MAX) return "more than 64 extra files";
+  if (field->length < 6) return "an extra file without a path";
+  struct extra_file *file = &assemble->files[assemble->file_count++];
+  file->mode = get_u32(field->bytes);
+  uint32_t path_length = get_u16(field->bytes + 4);
+  if (file->mode > 07777) return "a file mode above 07777";
+  if (path_length > field->length - 6) return "an extra file whose path is longer than its field";
+  struct field path = {0, path_length, field->bytes + 6};
+  file->content = field->bytes + 6 + path_length;
+  file->length = field->length - 6 - path_length;
+  return read_string(&path, PATH_LENGTH_MAX, &file->path);
+}
+
+static const char *assemble_field(struct assemble_request *assemble, struct field *field) {
+  switch (field->tag) {
+    case 1:
+      if (assemble->layers == LAYERS_MAX) return "more than 256 layers";
+      READ_UINT(field, assemble->luns[assemble->layers]);
+      return assemble->luns[assemble->layers++] > LUN_MAX ? "a LUN above 16383" : NULL;
+    case 2: READ_UINT(field, assemble->tmpfs_bytes); return NULL;
+    case 3: READ_UINT(field, assemble->timeout_ms); return NULL;
+    case 4: return read_string(field, HOSTNAME_LENGTH_MAX, &assemble->hostname);
+    case 5: return extra_file(assemble, field);
+    default: return unknown(field);
+  }
+}
+
+static const char *shutdown_field(struct request *request, struct field *field) {
+  if (field->tag != 1) return unknown(field);
+  READ_UINT(field, request->grace_ms);
+  return NULL;
+}
+
+static const char *open_field(struct request *request, struct field *field) {
+  switch (request->kind) {
+    case KIND_EXEC: return exec_field(&request->exec, field);
+    case KIND_FILE_READ: return read_field(&request->file, field);
+    case KIND_FILE_WRITE: return write_field(&request->file, field);
+    case KIND_ASSEMBLE: return assemble_field(&request->assemble, field);
+    case KIND_SHUTDOWN: return shutdown_field(request, field);
+  }
+  return "an unknown kind";
+}
+
+static const char *prepare(struct request *request, uint16_t kind) {
+  if (kind < KIND_EXEC || kind > KIND_SHUTDOWN) return "an unknown kind";
+  memset(request, 0, sizeof *request);
+  request->kind = (enum request_kind)kind;
+  if (kind == KIND_EXEC) {
+    argv_table[0] = env_table[0] = NULL;
+    request->exec.argv = argv_table;
+    request->exec.env = env_table;
+  }
+  if (kind == KIND_FILE_READ) request->file.length = UINT64_MAX;
+  return NULL;
+}
+
+static const char *missing(const struct request *request) {
+  if (request->kind == KIND_EXEC && request->exec.argc == 0) return "no command";
+  if (request->kind == KIND_FILE_READ || request->kind == KIND_FILE_WRITE) {
+    if (!request->file.path || !request->file.path[0]) return "no path";
+  }
+  for (size_t i = 0; request->kind == KIND_ASSEMBLE && i < request->assemble.file_count; i++) {
+    if (request->assemble.files[i].path[0] != '/') return "an extra file whose path is not absolute";
+  }
+  return NULL;
+}
+
+const char *parse_open(struct request *request, uint8_t *payload, size_t length) {
+  if (length < 2) return "no kind";
+  const char *wrong = prepare(request, get_u16(payload));
+  struct fields fields = {payload + 2, payload + length};
+  struct field field;
+  int more = 1;
+  while (!wrong && (more = fields_next(&fields, &field)) > 0) wrong = open_field(request, &field);
+  if (!wrong && more < 0) wrong = "a field that is longer than its frame";
+  return wrong ? wrong : missing(request);
+}
+
+static const char *read_exactly(const struct field *field, void *target, size_t size, bool *has) {
+  if (field->length != size) return "a field of the wrong size";
+  memcpy(target, field->bytes, size);
+  *has = true;
+  return NULL;
+}
+
+static const char *machine_id(struct session_request *request, struct field *field) {
+  const char *wrong = read_string(field, MACHINE_ID_SIZE, &request->machine_id);
+  if (wrong) return wrong;
+  return strspn(request->machine_id, "0123456789abcdef") == MACHINE_ID_SIZE ? NULL : "a machine id that is not 32 hex digits";
+}
+
+static const char *session_field(struct session_request *request, struct field *field) {
+  switch (field->tag) {
+    case 1: READ_UINT(field, request->version); return NULL;
+    case 2: return read_exactly(field, request->nonce, NONCE_SIZE, &request->has_nonce);
+    case 3: READ_UINT(field, request->time_ns); request->has_time = true; return NULL;
+    case 4: return read_exactly(field, request->seed, SEED_SIZE, &request->has_seed);
+    case 5: return read_string(field, HOSTNAME_LENGTH_MAX, &request->hostname);
+    case 6: return machine_id(request, field);
+    default: return unknown(field);
+  }
+}
+
+const char *parse_session(struct session_request *request, uint8_t *payload, size_t length) {
+  memset(request, 0, sizeof *request);
+  struct fields fields = {payload, payload + length};
+  struct field field;
+  const char *wrong = NULL;
+  int more = 1;
+  while (!wrong && (more = fields_next(&fields, &field)) > 0) wrong = session_field(request, &field);
+  if (wrong) return wrong;
+  if (more < 0) return "a field that is longer than its frame";
+  if (!request->has_nonce) return "no nonce";
+  return request->version == PROTOCOL_VERSION ? NULL : "another version of the protocol";
+}
+
+static const char *control_field(struct control_request *request, const struct field *field) {
+  if (request->operation == CONTROL_SIGNAL) {
+    switch (field->tag) {
+      case 1: READ_UINT(field, request->signal); return request->signal > 64 ? "an unknown signal" : NULL;
+      case 2: {
+        uint8_t group = 0;
+        READ_UINT(field, group);
+        request->group = group != 0;
+        return NULL;
+      }
+      default: return unknown(field);
+    }
+  }
+  switch (field->tag) {
+    case 1: READ_UINT(field, request->rows); return NULL;
+    case 2: READ_UINT(field, request->cols); return NULL;
+    default: return unknown(field);
+  }
+}
+
+const char *parse_control(struct control_request *request, uint8_t *payload, size_t length) {
+  memset(request, 0, sizeof *request);
+  if (length < 2) return "no operation";
+  uint16_t operation = get_u16(payload);
+  if (operation != CONTROL_SIGNAL && operation != CONTROL_RESIZE) return "an unknown operation";
+  request->operation = (enum control_operation)operation;
+  struct fields fields = {payload + 2, payload + length};
+  struct field field;
+  const char *wrong = NULL;
+  int more = 1;
+  while (!wrong && (more = fields_next(&fields, &field)) > 0) wrong = control_field(request, &field);
+  if (!wrong && more < 0) wrong = "a field that is longer than its frame";
+  return wrong;
+}

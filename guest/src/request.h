@@ -1,0 +1,100 @@
+/* What the host asks for, decoded and checked (docs/agent-protocol.md). Nothing here does I/O. */
+#ifndef REQUEST_H
+#define REQUEST_H
+
+#include "wire.h"
+
+enum request_kind { KIND_EXEC = 1, KIND_FILE_READ, KIND_FILE_WRITE, KIND_ASSEMBLE, KIND_SHUTDOWN };
+
+enum exec_flag { EXEC_STDIN = 1, EXEC_MERGED = 2, EXEC_TTY = 4, EXEC_CREATE_CWD = 8, EXEC_FLAGS = 15 };
+enum write_flag { WRITE_CREATE_PARENTS = 1, WRITE_FLAGS = 1 };
+enum control_operation { CONTROL_SIGNAL = 1, CONTROL_RESIZE };
+
+enum {
+  STRINGS_MAX = 16384,
+  LAYERS_MAX = 256,
+  LUN_MAX = 16383,
+  EXTRA_FILES_MAX = 64,
+  HOSTNAME_LENGTH_MAX = 64,
+  MACHINE_ID_SIZE = 32,
+  SEED_SIZE = 64,
+  PATH_LENGTH_MAX = 4095,
+  USER_LENGTH_MAX = 512,
+};
+
+struct exec_request {
+  char **argv;
+  char **env;
+  size_t argc;
+  size_t envc;
+  const char *cwd;
+  const char *user;
+  uint32_t flags;
+  uint16_t rows;
+  uint16_t cols;
+};
+
+struct file_request {
+  const char *path;
+  const char *user;
+  uint64_t offset;
+  uint64_t length;
+  uint32_t mode;
+  uint32_t flags;
+  bool has_mode;
+};
+
+struct extra_file {
+  const char *path;
+  const uint8_t *content;
+  uint32_t length;
+  uint32_t mode;
+};
+
+struct assemble_request {
+  uint16_t luns[LAYERS_MAX];
+  size_t layers;
+  struct extra_file files[EXTRA_FILES_MAX];
+  size_t file_count;
+  uint64_t tmpfs_bytes;
+  uint32_t timeout_ms;
+  const char *hostname;
+};
+
+struct request {
+  enum request_kind kind;
+  union {
+    struct exec_request exec;
+    struct file_request file;
+    struct assemble_request assemble;
+    uint32_t grace_ms;
+  };
+};
+
+struct session_request {
+  uint16_t version;
+  bool has_nonce, has_time, has_seed;
+  uint8_t nonce[NONCE_SIZE];
+  uint64_t time_ns;
+  uint8_t seed[SEED_SIZE];
+  const char *hostname;
+  const char *machine_id;
+};
+
+struct control_request {
+  enum control_operation operation;
+  uint32_t signal;
+  bool group;
+  uint16_t rows;
+  uint16_t cols;
+};
+
+/*
+ * Each gives NULL, or what is wrong with the payload as a phrase. Strings are terminated in place, so the payload belongs to
+ * the request from then on; argv and env live in one table that the next call overwrites.
+ */
+const char *parse_open(struct request *request, uint8_t *payload, size_t length);
+const char *parse_session(struct session_request *request, uint8_t *payload, size_t length);
+const char *parse_control(struct control_request *request, uint8_t *payload, size_t length);
+
+#endif

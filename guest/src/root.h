@@ -1,0 +1,19 @@
+/* Pieces of a workload's root file system. All end the task with FAILED when they cannot. */
+#ifndef ROOT_H
+#define ROOT_H
+
+#include "request.h"
+
+/* Mounts the layers and stacks them under a writable upper layer in memory; leaves the result at the folder "root" of the cwd. */
+void root_stack(const struct assemble_request *request);
+
+/* Makes the folder `root` of the cwd the root of this mount namespace. */
+void root_enter(void);
+
+/* /proc, /sys and /dev of the root that has been entered. */
+void root_populate(void);
+
+/* Writes /etc/hostname and its like, replacing links instead of following them. */
+void root_write_files(const struct assemble_request *request);
+
+#endif

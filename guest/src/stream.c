@@ -1,0 +1,317 @@
+#define _GNU_SOURCE
+#include "stream.h"
+
+#include "link.h"
+#include "log.h"
+#include "loop.h"
+#include "pty.h"
+#include "session.h"
+#include "task.h"
+#include "workload.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct stream streams[STREAMS_MAX];
+/* Slots from here on were never used, so that looking through the table touches little memory. */
+static uint32_t slots_used;
+
+int64_t now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void streams_init(void) { input_init(); }
+
+uint32_t stream_slot(const struct stream *stream) { return (uint32_t)(stream - streams); }
+
+static bool in_use(const struct stream *stream) { return stream->generation % 2 == 1; }
+
+static struct stream *find(const struct link *link, uint32_t id) {
+  for (uint32_t i = 0; i < slots_used; i++) {
+    if (in_use(&streams[i]) && streams[i].link == link && streams[i].id == id) return &streams[i];
+  }
+  return NULL;
+}
+
+static struct stream *allocate(void) {
+  for (uint32_t i = 0; i < STREAMS_MAX; i++) {
+    if (i == slots_used) slots_used++;
+    if (in_use(&streams[i])) continue;
+    uint32_t generation = streams[i].generation + 1;
+    memset(&streams[i], 0, sizeof streams[i]);
+    streams[i].generation = generation;
+    return &streams[i];
+  }
+  return NULL;
+}
+
+/* A stream that cannot begin still gives its answer in order. */
+static void fail_at_once(struct stream *stream, int error, const char *message) {
+  struct writer writer = {.bytes = stream->result, .size = sizeof stream->result};
+  write_failed(&writer, error, STAGE_OTHER, message);
+  stream->result_used = writer.used;
+}
+
+static const char *refusal(const struct request *request, int *error) {
+  *error = request->kind == KIND_ASSEMBLE ? EEXIST : ENXIO;
+  bool needs_root = request->kind != KIND_ASSEMBLE && request->kind != KIND_SHUTDOWN;
+  if (needs_root && !workload_ready()) return "no root file system has been assembled";
+  if (request->kind == KIND_ASSEMBLE && workload_ready()) return "a root file system has already been assembled";
+  return NULL;
+}
+
+const char *stream_open(struct link *link, uint32_t id, struct request *request) {
+  struct stream *stream = allocate();
+  if (!stream) return "more than 1024 streams";
+  stream->id = id;
+  stream->link = link;
+  stream->kind = request->kind;
+  stream->status_fd = stream->input.fd = -1;
+  stream->input.window = link->receive_window;
+  for (int i = 0; i < OUTPUTS; i++) {
+    stream->outputs[i].fd = -1;
+    stream->outputs[i].credit = link->send_credit;
+  }
+  stream->tty = request->kind == KIND_EXEC && request->exec.flags & EXEC_TTY;
+  if (request->kind == KIND_ASSEMBLE && request->assemble.hostname) session_set_hostname(request->assemble.hostname);
+  int error = 0;
+  const char *message = refusal(request, &error);
+  if (!message) {
+    error = task_start(stream, request);
+    message = "the task could not be started";
+  }
+  if (error) fail_at_once(stream, error, message);
+  stream_wake(stream);
+  return NULL;
+}
+
+/* --- frames for a stream --- */
+
+static const char *known(const struct link *link, const struct frame *frame) {
+  return frame->stream % 2 == 1 && frame->stream <= link->highest ? NULL : "a stream that was never opened";
+}
+
+const char *stream_data(struct link *link, const struct frame *frame, const uint8_t *bytes) {
+  struct stream *stream = find(link, frame->stream);
+  /* One that has just ended here is not yet known to have ended there. */
+  if (!stream) return known(link, frame);
+  if (frame->channel != 0) return "an unknown channel";
+  if (stream->input.ending) return "DATA after END";
+  if (frame->length > stream->input.window) return "more bytes than were allowed";
+  stream->input.window -= frame->length;
+  input_take(stream, bytes, frame->length);
+  stream_wake(stream);
+  return NULL;
+}
+
+const char *stream_end(struct link *link, const struct frame *frame) {
+  struct stream *stream = find(link, frame->stream);
+  if (!stream) return known(link, frame);
+  if (frame->channel != 0) return "an unknown channel";
+  if (frame->length != 0) return "a payload where none belongs";
+  stream->input.ending = true;
+  input_pump(stream);
+  return NULL;
+}
+
+const char *stream_credit(struct link *link, const struct frame *frame, const uint8_t *bytes) {
+  if (frame->length != 4) return "a credit that is not four bytes";
+  struct stream *stream = find(link, frame->stream);
+  if (!stream) return known(link, frame);
+  if (frame->channel >= OUTPUTS) return "an unknown channel";
+  struct output *output = &stream->outputs[frame->channel];
+  uint32_t more = get_u32(bytes);
+  if (more > UINT32_MAX - output->credit) return "a credit above 4 GiB";
+  output->credit += more;
+  stream_wake(stream);
+  return NULL;
+}
+
+static void send_signal(const struct stream *stream, int signal, bool group) {
+  if (stream->pid <= 0) return;
+  /* Each command leads a session and so a group of its own; before it does, only the process is there. */
+  if (group && kill(-stream->pid, signal) == 0) return;
+  kill(stream->pid, signal);
+}
+
+const char *stream_control(struct link *link, const struct frame *frame, uint8_t *bytes) {
+  struct control_request request;
+  const char *wrong = parse_control(&request, bytes, frame->length);
+  if (wrong) return wrong;
+  struct stream *stream = find(link, frame->stream);
+  if (!stream) return known(link, frame);
+  if (stream->kind != KIND_EXEC) return "a CONTROL for a stream that is not a command";
+  if (request.operation == CONTROL_SIGNAL) send_signal(stream, (int)request.signal, request.group);
+  else if (stream->tty && stream->outputs[0].fd >= 0) pty_resize(stream->outputs[0].fd, request.rows, request.cols);
+  return NULL;
+}
+
+/* --- ends --- */
+
+void stream_close_output(struct stream *stream, int channel) {
+  struct output *output = &stream->outputs[channel];
+  if (output->fd >= 0) close(output->fd);
+  output->fd = -1;
+}
+
+static void forget(struct stream *stream) {
+  if (stream->link && stream->queued) link_unready(stream->link, stream);
+  stream->queued = false;
+  stream->link = NULL;
+  input_close(stream);
+}
+
+static void stop(struct stream *stream) {
+  forget(stream);
+  /* A built-in task removes what it has half done; before its pipe is closed, so that it sees no regular end. */
+  if (stream->kind == KIND_EXEC) send_signal(stream, SIGKILL, true);
+  else send_signal(stream, stream->kind == KIND_ASSEMBLE ? SIGKILL : SIGTERM, false);
+  for (int i = 0; i < OUTPUTS; i++) stream_close_output(stream, i);
+  if (stream->status_fd >= 0) close(stream->status_fd);
+  stream->status_fd = -1;
+  stream_settle(stream);
+}
+
+void stream_close(struct link *link, uint32_t id) {
+  struct stream *stream = find(link, id);
+  if (stream) stop(stream);
+}
+
+/* The output of a process that outlives its stream is read and thrown away, so that it never blocks or dies of it. */
+static void orphan(struct stream *stream) {
+  forget(stream);
+  output_orphan(stream);
+  stream_settle(stream);
+}
+
+void streams_detach(struct link *link) {
+  for (uint32_t i = 0; i < slots_used; i++) {
+    struct stream *stream = &streams[i];
+    if (!in_use(stream) || stream->link != link) continue;
+    if (stream->kind == KIND_EXEC) orphan(stream);
+    else stop(stream);
+  }
+}
+
+void stream_settle(struct stream *stream) {
+  bool open = stream->link != NULL || stream->pid > 0 || stream->status_fd >= 0;
+  for (int i = 0; i < OUTPUTS; i++) open |= stream->outputs[i].fd >= 0;
+  if (open) return;
+  input_trim(stream_slot(stream));
+  stream->generation++;
+}
+
+/* --- what the kernel tells --- */
+
+static void read_status(struct stream *stream) {
+  while (stream->status_fd >= 0) {
+    ssize_t got = read(stream->status_fd, stream->result + stream->result_used, RESULT_SIZE - stream->result_used);
+    if (got > 0) {
+      stream->result_used += (size_t)got;
+      continue;
+    }
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) return;
+    close(stream->status_fd);
+    stream->status_fd = -1;
+    if (stream->kind == KIND_EXEC && stream->result_used == 0) stream->due |= DUE_STARTED;
+  }
+}
+
+static bool said_done(const struct stream *stream) {
+  return stream->result_used >= 2 && get_u16(stream->result) == RESULT_DONE;
+}
+
+/* The task that assembled the root stays as the workload's init and is no stream's process any more. */
+static void adopt_init(struct stream *stream) {
+  pid_t init = stream->pid;
+  stream->pid = 0;
+  int error = workload_adopt(init);
+  if (!error) {
+    session_name_root();
+    return;
+  }
+  kill(init, SIGKILL);
+  stream->result_used = 0;
+  fail_at_once(stream, error, "the workload's namespaces cannot be joined");
+}
+
+void stream_event(uint32_t slot, uint32_t generation, unsigned role, uint32_t events) {
+  struct stream *stream = &streams[slot % STREAMS_MAX];
+  if (!in_use(stream) || stream->generation != generation) return;
+  switch (role) {
+    case ROLE_STATUS:
+      read_status(stream);
+      if (stream->kind == KIND_ASSEMBLE && stream->status_fd < 0 && said_done(stream)) adopt_init(stream);
+      break;
+    case ROLE_INPUT: input_pump(stream); break;
+    case ROLE_OUTPUT: output_event(stream, 0, events); break;
+    case ROLE_ERROR: output_event(stream, 1, events); break;
+    default: break;
+  }
+  stream_settle(stream);
+  if (in_use(stream)) stream_wake(stream);
+}
+
+static struct stream *find_process(pid_t pid) {
+  for (uint32_t i = 0; i < slots_used; i++) {
+    if (in_use(&streams[i]) && streams[i].pid == pid) return &streams[i];
+  }
+  return NULL;
+}
+
+void stream_exited(struct stream *stream, int wait_status) {
+  if (stream->status_fd >= 0) read_status(stream);
+  stream->pid = 0;
+  stream->exited = true;
+  stream->wait_status = wait_status;
+  if (stream->kind != KIND_EXEC && stream->result_used == 0) fail_at_once(stream, EIO, "the task was killed");
+  if (stream->kind == KIND_EXEC) {
+    if (stream->result_used == 0) stream->due |= DUE_EXITED;
+    output_exited(stream);
+  }
+  stream_settle(stream);
+  if (in_use(stream)) stream_wake(stream);
+}
+
+void streams_reap(void) {
+  int status = 0;
+  pid_t pid;
+  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    struct stream *stream = find_process(pid);
+    if (stream) stream_exited(stream, status);
+    else if (workload_ended(pid)) log_line("the workload's init has ended (wait status %d)", status);
+  }
+}
+
+/* --- grace periods --- */
+
+int streams_timeout(void) {
+  int64_t first = INT64_MAX;
+  for (uint32_t i = 0; i < slots_used; i++) {
+    if (in_use(&streams[i]) && streams[i].in_grace && streams[i].grace_end_ms < first) first = streams[i].grace_end_ms;
+  }
+  if (first == INT64_MAX) return -1;
+  int64_t left = first - now_ms();
+  return left < 0 ? 0 : (int)left;
+}
+
+void streams_expire(void) {
+  for (uint32_t i = 0; i < slots_used; i++) {
+    struct stream *stream = &streams[i];
+    if (!in_use(stream) || !stream->in_grace || now_ms() < stream->grace_end_ms) continue;
+    output_expire(stream);
+    stream_settle(stream);
+    if (in_use(stream)) stream_wake(stream);
+  }
+}
+
+void streams_trim(void) {
+  while (slots_used > 0 && !in_use(&streams[slots_used - 1])) slots_used--;
+}

@@ -1,0 +1,203 @@
+#define _GNU_SOURCE
+#include "task.h"
+
+#include "log.h"
+#include "loop.h"
+#include "pty.h"
+#include "workload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { LOW_FDS = 10, BULK_PIPE = 1 << 18 };
+
+/* Shared with the children: each writes its own pid as the workload sees it. */
+static pid_t *workload_pids;
+
+void tasks_init(void) {
+  size_t size = STREAMS_MAX * sizeof *workload_pids;
+  workload_pids = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (workload_pids == MAP_FAILED) fatal("mmap: %s", strerror(errno));
+  int fd;
+  do {
+    fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (fd < 0) fatal("/dev/null: %s", strerror(errno));
+  } while (fd < LOW_FDS);
+  /* What a task has no pipe for is /dev/null to it. An agent under test keeps its standard error for its own words. */
+  int last = getpid() == 1 ? TASK_ERROR : TASK_OUTPUT;
+  for (int i = TASK_INPUT; i <= last; i++) {
+    if (dup3(fd, i, O_CLOEXEC) < 0) fatal("dup: %s", strerror(errno));
+  }
+  close(fd);
+}
+
+pid_t task_workload_pid(uint32_t slot) { return workload_pids[slot]; }
+
+void write_failed(struct writer *writer, int error, enum stage stage, const char *message) {
+  write_kind(writer, RESULT_FAILED);
+  write_uint(writer, 1, 4, (uint64_t)error);
+  write_string(writer, 2, message);
+  write_uint(writer, 3, 2, stage);
+}
+
+void task_report(struct writer *writer) {
+  /* Less than PIPE_BUF, so it is written whole or not at all. */
+  if (write(TASK_STATUS, writer->bytes, writer->used) < 0) _exit(1);
+}
+
+void task_fail(int error, enum stage stage, const char *format, ...) {
+  char message[300];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(message, sizeof message, format, arguments);
+  va_end(arguments);
+  uint8_t bytes[RESULT_SIZE];
+  struct writer writer = {.bytes = bytes, .size = sizeof bytes};
+  write_failed(&writer, error, stage, message);
+  task_report(&writer);
+  _exit(1);
+}
+
+void task_done(struct writer *writer) {
+  task_report(writer);
+  _exit(0);
+}
+
+/* --- the child --- */
+
+struct ends {
+  int ours[4];   /* input, output, error, status; -1 where there is none */
+  int theirs[4];
+};
+
+static void reset_signals(void) {
+  sigset_t none;
+  sigemptyset(&none);
+  if (signal(SIGPIPE, SIG_DFL) == SIG_ERR || sigprocmask(SIG_SETMASK, &none, NULL) < 0) _exit(1);
+}
+
+/* Puts the pipes where a task expects them and closes all else: not even the links' descriptors stay. */
+static void take_descriptors(const struct ends *ends, bool merged) {
+  if (dup3(ends->theirs[3], TASK_STATUS, O_CLOEXEC) < 0) _exit(1);
+  for (int i = 0; i < 3; i++) {
+    if (ends->theirs[i] >= 0 && dup2(ends->theirs[i], i) < 0) _exit(1);
+    if (ends->theirs[i] < 0 && fcntl(i, F_SETFD, 0) < 0) _exit(1);
+  }
+  if (merged && dup2(TASK_OUTPUT, TASK_ERROR) < 0) _exit(1);
+  int root = workload_root_fd();
+  if (root >= 0 && dup3(root, TASK_ROOT, O_CLOEXEC) < 0) _exit(1);
+  if (syscall(SYS_close_range, root >= 0 ? TASK_FDS : TASK_ROOT, ~0U, 0) == 0) return;
+  /* A kernel before 5.9; only when the agent is tested as an ordinary process. */
+  for (int fd = TASK_FDS; fd < 4096; fd++) close(fd);
+}
+
+static _Noreturn void run_child(const struct request *request, const struct ends *ends, uint32_t slot) {
+  workload_pids[slot] = getpid();
+  reset_signals();
+  take_descriptors(ends, request->kind == KIND_EXEC && request->exec.flags & EXEC_MERGED);
+  if (request->kind == KIND_ASSEMBLE) assemble_run(&request->assemble);
+  if (request->kind == KIND_SHUTDOWN) shutdown_run(request->grace_ms);
+  int error = workload_enter();
+  if (error) task_fail(error, STAGE_OTHER, "the workload's root file system is not there: %s", strerror(error));
+  if (request->kind == KIND_EXEC) exec_run(&request->exec);
+  if (request->kind == KIND_FILE_READ) file_read_run(&request->file);
+  file_write_run(&request->file);
+}
+
+/* --- the parent --- */
+
+static int make_pipe(struct ends *ends, int which, bool we_write) {
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC) < 0) return errno;
+  ends->ours[which] = fds[we_write];
+  ends->theirs[which] = fds[!we_write];
+  return fcntl(ends->ours[which], F_SETFL, O_NONBLOCK) < 0 ? errno : 0;
+}
+
+static int make_terminal(struct ends *ends, const struct exec_request *exec) {
+  int controller = -1, terminal = -1;
+  int error = pty_open(&controller, &terminal, exec->rows, exec->cols);
+  if (error) return error;
+  ends->ours[1] = controller;
+  ends->ours[0] = fcntl(controller, F_DUPFD_CLOEXEC, LOW_FDS);
+  ends->theirs[0] = terminal;
+  ends->theirs[1] = fcntl(terminal, F_DUPFD_CLOEXEC, LOW_FDS);
+  ends->theirs[2] = fcntl(terminal, F_DUPFD_CLOEXEC, LOW_FDS);
+  return ends->ours[0] < 0 || ends->theirs[1] < 0 || ends->theirs[2] < 0 ? errno : 0;
+}
+
+static int make_ends(struct ends *ends, const struct request *request) {
+  int error = make_pipe(ends, 3, false);
+  if (error) return error;
+  if (request->kind == KIND_EXEC) {
+    const struct exec_request *exec = &request->exec;
+    if (exec->flags & EXEC_TTY) return make_terminal(ends, exec);
+    if (exec->flags & EXEC_STDIN) error = make_pipe(ends, 0, true);
+    if (!error) error = make_pipe(ends, 1, false);
+    if (!error && !(exec->flags & EXEC_MERGED)) error = make_pipe(ends, 2, false);
+    return error;
+  }
+  if (request->kind == KIND_FILE_READ) return make_pipe(ends, 1, false);
+  if (request->kind == KIND_FILE_WRITE) return make_pipe(ends, 0, true);
+  return 0;
+}
+
+static void close_all(const int fds[4]) {
+  for (int i = 0; i < 4; i++) {
+    if (fds[i] >= 0) close(fds[i]);
+  }
+}
+
+static pid_t fork_task(const struct request *request) {
+  if (request->kind != KIND_ASSEMBLE) return fork();
+  return (pid_t)syscall(SYS_clone, workload_clone_flags() | SIGCHLD, 0, 0, 0, 0);
+}
+
+static int watch(struct stream *stream, uint32_t slot, const struct ends *ends) {
+  static const enum role roles[] = {ROLE_OUTPUT, ROLE_ERROR};
+  for (int i = 0; i < OUTPUTS; i++) {
+    int fd = ends->ours[1 + i];
+    stream->outputs[i].fd = fd;
+    stream->outputs[i].open = fd >= 0;
+    if (fd >= 0 && !loop_watch(fd, EPOLLIN | EPOLLET, roles[i], slot, stream->generation)) return errno;
+  }
+  stream->input.fd = ends->ours[0];
+  stream->status_fd = ends->ours[3];
+  return loop_watch(stream->status_fd, EPOLLIN | EPOLLET, ROLE_STATUS, slot, stream->generation) ? 0 : errno;
+}
+
+/* File tasks of the bulk link move much at a time; a smaller pipe than asked for is only slower. */
+static void widen_pipe(const struct stream *stream, const struct ends *ends) {
+  if (stream->kind == KIND_FILE_READ && ends->ours[1] >= 0) (void)fcntl(ends->ours[1], F_SETPIPE_SZ, BULK_PIPE);
+  if (stream->kind == KIND_FILE_WRITE && ends->ours[0] >= 0) (void)fcntl(ends->ours[0], F_SETPIPE_SZ, BULK_PIPE);
+}
+
+int task_start(struct stream *stream, const struct request *request) {
+  struct ends ends = {{-1, -1, -1, -1}, {-1, -1, -1, -1}};
+  uint32_t slot = stream_slot(stream);
+  int error = make_ends(&ends, request);
+  if (!error) {
+    widen_pipe(stream, &ends);
+    stream->pid = fork_task(request);
+    if (stream->pid < 0) error = errno;
+    if (stream->pid == 0) run_child(request, &ends, slot);
+  }
+  close_all(ends.theirs);
+  if (error) {
+    stream->pid = 0;
+    close_all(ends.ours);
+    return error;
+  }
+  /* Descriptors that cannot be watched end with the stream; the child is killed with it. */
+  return watch(stream, slot, &ends);
+}

@@ -1,0 +1,37 @@
+/* Tasks: forked children that do whatever may block, and how they report. */
+#ifndef TASK_H
+#define TASK_H
+
+#include "stream.h"
+
+/* What was being done when a task failed, for the host to tell "not found" from "not possible". */
+enum stage { STAGE_OTHER, STAGE_USER, STAGE_CWD, STAGE_COMMAND };
+
+/* Descriptors of a task. */
+enum { TASK_INPUT = 0, TASK_OUTPUT = 1, TASK_ERROR = 2, TASK_STATUS = 3, TASK_ROOT = 4, TASK_FDS = 5 };
+
+/* Keeps the low descriptors occupied, so that a child can move its pipes there without collisions. */
+void tasks_init(void);
+
+/* Forks the task and fills the stream's descriptors; 0 or an errno. */
+int task_start(struct stream *stream, const struct request *request);
+
+/* The pid by which the workload knows the stream's process. */
+pid_t task_workload_pid(uint32_t slot);
+
+/* For children: say how it went, and end. */
+_Noreturn void task_fail(int error, enum stage stage, const char *format, ...) __attribute__((format(printf, 3, 4)));
+_Noreturn void task_done(struct writer *writer);
+/* Says DONE and goes on (the workload's init). */
+void task_report(struct writer *writer);
+
+/* Encodes FAILED. */
+void write_failed(struct writer *writer, int error, enum stage stage, const char *message);
+
+_Noreturn void exec_run(const struct exec_request *request);
+_Noreturn void file_read_run(const struct file_request *request);
+_Noreturn void file_write_run(const struct file_request *request);
+_Noreturn void assemble_run(const struct assemble_request *request);
+_Noreturn void shutdown_run(uint32_t grace_ms);
+
+#endif
