@@ -1,0 +1,161 @@
+import { randomBytes } from "node:crypto";
+import type { Duplex, Readable } from "node:stream";
+import { VmError } from "../errors.js";
+import { type AssembleRequest, encodeAssemble, encodeShutdown } from "./assemble.js";
+import { decodeFailure, ResultKind } from "./failure.js";
+import type { FieldWriter } from "./fields.js";
+import { type FileContent, openRead, type ReadOptions, readFile, type WriteOptions, writeFile } from "./files.js";
+import { Link } from "./link.js";
+import { type ExecRequest, type GuestProcess, startProcess } from "./process.js";
+import { withDeadline } from "./wait.js";
+
+const SEED_BYTES = 64;
+const CONNECT_TIMEOUT_MS = 30_000;
+const QUIESCE_TIMEOUT_MS = 10_000;
+const ASSEMBLE_TIMEOUT_MS = 15_000;
+const SHUTDOWN_GRACE_MS = 2_000;
+
+/** What a session gives the guest besides the time and a random seed. */
+export interface SessionIdentity {
+  hostname?: string;
+  /** 32 lower-case hex digits, for /etc/machine-id. */
+  machineId?: string;
+}
+
+export interface ConnectOptions {
+  identity?: SessionIdentity;
+  /** 30 s by default. */
+  timeoutMs?: number;
+  signal?: AbortSignal;
+}
+
+/** The host's side of a guest's agent. */
+export class Agent {
+  /** Resolves when the links have ended; with the error that ended them, if it was one. */
+  readonly closed: Promise<Error | undefined>;
+  readonly #control: Link;
+  readonly #bulk: Link;
+  #end: (error: Error | undefined) => void = () => {};
+  #failure: VmError | undefined;
+
+  private constructor(links: { control: Duplex; bulk: Duplex }) {
+    this.closed = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    const fail = (error: VmError): void => this.#close(error, error);
+    this.#control = new Link(links.control, { name: "control", sendCredit: 65_536, receiveWindow: 65_536 }, fail);
+    this.#bulk = new Link(links.bulk, { name: "bulk", sendCredit: 262_144, receiveWindow: 1_048_576 }, fail);
+  }
+
+  /** Begins a session on both links: streams of an earlier one are gone, the guest has the time and fresh randomness. */
+  static async connect(links: { control: Duplex; bulk: Duplex }, options: ConnectOptions = {}): Promise<Agent> {
+    const agent = new Agent(links);
+    const sessions = Promise.all([
+      agent.#control.session((fields) => addIdentity(fields, options.identity ?? {})),
+      agent.#bulk.session(),
+    ]);
+    try {
+      await agent.#within(sessions, options.timeoutMs ?? CONNECT_TIMEOUT_MS, "the agent to answer", options.signal);
+    } catch (error) {
+      agent.close(error instanceof Error ? error : undefined);
+      throw error;
+    }
+    return agent;
+  }
+
+  /**
+   * Starts a command; resolves when it runs. Rejects with ExecFailure when it cannot start. Aborting `signal` kills it, also later;
+   * its `wait()` then rejects with the signal's reason.
+   */
+  async exec(request: ExecRequest, options: { signal?: AbortSignal } = {}): Promise<GuestProcess> {
+    return startProcess(request.link === "bulk" ? this.#bulk : this.#control, request, options.signal);
+  }
+
+  /** Rejects with GuestFileError. */
+  readFile(path: string, options?: ReadOptions): Promise<Buffer> {
+    return readFile(this.#bulk, path, options);
+  }
+
+  /** The file as a stream, for what is large. */
+  openRead(path: string, options?: ReadOptions): Readable {
+    return openRead(this.#bulk, path, options);
+  }
+
+  /** Writes a file as a whole or not at all. Rejects with GuestFileError. */
+  writeFile(path: string, data: FileContent, options?: WriteOptions): Promise<void> {
+    return writeFile(this.#bulk, path, data, options);
+  }
+
+  /** Mounts the layers on these LUNs and makes them the workload's root. Once in a guest's life. */
+  async assembleRoot(request: AssembleRequest, options: { signal?: AbortSignal } = {}): Promise<void> {
+    const timeoutMs = request.timeoutMs ?? ASSEMBLE_TIMEOUT_MS;
+    const payload = encodeAssemble({ ...request, timeoutMs });
+    // The guest gives up first, and knows what it was waiting for.
+    await this.#request(payload, "assemble the root file system", timeoutMs + 5_000, options.signal);
+  }
+
+  /** For a snapshot: sends nothing more until {@link resume}, and waits until the agent has taken in what was sent. */
+  async quiesce(options: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<void> {
+    const both = Promise.all([this.#control.quiesce(), this.#bulk.quiesce()]);
+    await this.#within(both, options.timeoutMs ?? QUIESCE_TIMEOUT_MS, "the agent to come to rest", options.signal);
+  }
+
+  resume(): void {
+    this.#control.resume();
+    this.#bulk.resume();
+  }
+
+  /** Stops the workload and powers the machine off; resolves when the agent says that it is about to. */
+  async shutdown(options: { graceMs?: number; timeoutMs?: number } = {}): Promise<void> {
+    const graceMs = options.graceMs ?? SHUTDOWN_GRACE_MS;
+    await this.#request(encodeShutdown(graceMs), "shut down", options.timeoutMs ?? graceMs + 5_000);
+  }
+
+  /** Ends the links; whatever is pending rejects with a VmError. The guest itself goes on. */
+  close(error?: Error): void {
+    const failure = new VmError("The connection to the guest was closed", error === undefined ? {} : { cause: error });
+    this.#close(failure, error);
+  }
+
+  #close(failure: VmError, reason: Error | undefined): void {
+    if (this.#failure) return;
+    this.#failure = failure;
+    this.#control.close(failure);
+    this.#bulk.close(failure);
+    this.#end(reason);
+  }
+
+  /** A stream without data: resolves with DONE. */
+  #request(payload: Buffer, what: string, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    let close = (): void => {};
+    const done = new Promise<void>((resolve, reject) => {
+      const stream = this.#control.open(payload, 0, {
+        data: () => {},
+        end: () => {},
+        result: (kind, result) => {
+          if (kind === ResultKind.done) resolve();
+          else if (kind === ResultKind.failed)
+            reject(new VmError(`The guest could not ${what}: ${decodeFailure(result).text}`));
+          else throw new Error(`an unexpected RESULT ${kind}`);
+          return true;
+        },
+        failed: reject,
+      });
+      close = () => stream.close();
+    });
+    return this.#within(done, timeoutMs, `the guest to ${what}`, signal).finally(close);
+  }
+
+  async #within<T>(promise: Promise<T>, timeoutMs: number, what: string, signal?: AbortSignal): Promise<T> {
+    const ended = this.closed.then(() => {
+      throw this.#failure ?? new VmError("The connection to the guest was closed");
+    });
+    return withDeadline(Promise.race([promise, ended]), timeoutMs, what, signal);
+  }
+}
+
+function addIdentity(fields: FieldWriter, identity: SessionIdentity): void {
+  fields.u64(3, BigInt(Date.now()) * 1_000_000n).bytes(4, randomBytes(SEED_BYTES));
+  if (identity.hostname !== undefined) fields.string(5, identity.hostname);
+  if (identity.machineId !== undefined) fields.string(6, identity.machineId);
+}

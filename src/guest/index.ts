@@ -1,0 +1,6 @@
+export { Agent, type ConnectOptions, type SessionIdentity } from "./agent.js";
+export type { AssembleRequest, ExtraFile } from "./assemble.js";
+export { errnoName, signalName, signalNumber } from "./errno.js";
+export { ExecFailure, type FailureStage } from "./failure.js";
+export type { FileContent, ReadOptions, WriteOptions } from "./files.js";
+export type { ExecRequest, ExitStatus, GuestProcess } from "./process.js";

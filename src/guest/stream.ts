@@ -1,0 +1,197 @@
+import type { VmError } from "../errors.js";
+import { DATA_MAX, FLAG_TRUNCATED, type Frame, FrameType } from "./frames.js";
+
+/** What a stream needs of its link. */
+export interface StreamLink {
+  readonly receiveWindow: number;
+  send(frame: Omit<Frame, "payload">, payload?: Buffer): void;
+  /** Puts the stream on the list of those with data to send. */
+  wantToSend(stream: GuestStream): void;
+  forget(stream: GuestStream, closedByUs: boolean): void;
+}
+
+/** What becomes of a stream. Each is called by the link, never from within a call into the stream. */
+export interface StreamHandler {
+  data(channel: number, bytes: Buffer): void;
+  end(channel: number, truncated: boolean): void;
+  /** RESULT; true when it is the last frame of the stream. */
+  result(kind: number, payload: Buffer): boolean;
+  failed(error: Error): void;
+}
+
+/** Parameters of a stream that the host opens. */
+export interface StreamShape {
+  /** How many channels the agent sends on. */
+  outputs: number;
+  /** What the agent may receive on channel 0. */
+  sendCredit: number;
+}
+
+interface Pending {
+  bytes: Buffer;
+  done: (error?: Error | null) => void;
+}
+
+/** One stream of a link: the credit of its channels, and the data that waits for credit. */
+export class GuestStream {
+  readonly id: number;
+  readonly #link: StreamLink;
+  readonly #handler: StreamHandler;
+  readonly #allowed: number[];
+  readonly #consumed: number[];
+  readonly #ended: boolean[];
+  #credit: number;
+  #pending: Pending[] = [];
+  #finishing: (() => void) | undefined;
+  #over = false;
+
+  constructor(link: StreamLink, id: number, shape: StreamShape, handler: StreamHandler) {
+    this.id = id;
+    this.#link = link;
+    this.#handler = handler;
+    this.#credit = shape.sendCredit;
+    this.#allowed = Array.from({ length: shape.outputs }, () => link.receiveWindow);
+    this.#consumed = Array.from({ length: shape.outputs }, () => 0);
+    this.#ended = Array.from({ length: shape.outputs }, () => false);
+  }
+
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** Sends bytes as credit allows; `done` is called once they are on their way. */
+  write(bytes: Buffer, done: Pending["done"]): void {
+    if (this.#over) {
+      done(new Error("the stream has ended"));
+    } else {
+      this.#pending.push({ bytes, done });
+      this.#link.wantToSend(this);
+    }
+  }
+
+  /** No more bytes will be written; `done` is called once that is said, or when nobody cares any more. */
+  end(done: () => void): void {
+    if (this.#over) {
+      done();
+    } else {
+      this.#finishing = done;
+      this.#link.wantToSend(this);
+    }
+  }
+
+  control(payload: Buffer): void {
+    if (!this.#over) this.#link.send(this.#header(FrameType.control, 0), payload);
+  }
+
+  /** The consumer has taken bytes of a channel: the agent may send as many more. */
+  consumed(channel: number, bytes: number): void {
+    if (this.#over || this.#ended[channel]) return;
+    const total = (this.#consumed[channel] ?? 0) + bytes;
+    // Few frames of credit, but always before the agent runs dry.
+    if (total < this.#link.receiveWindow / 4) {
+      this.#consumed[channel] = total;
+      return;
+    }
+    this.#consumed[channel] = 0;
+    this.#allowed[channel] = (this.#allowed[channel] ?? 0) + total;
+    const payload = Buffer.allocUnsafe(4);
+    payload.writeUInt32LE(total);
+    this.#link.send(this.#header(FrameType.credit, channel), payload);
+  }
+
+  /** Ends the stream from our side; what it runs is killed. */
+  close(): void {
+    if (this.#over) return;
+    this.#link.send(this.#header(FrameType.close, 0));
+    this.#finish();
+    this.#link.forget(this, true);
+  }
+
+  /** For the link: sends one frame if it can; true when there is more to send at once. */
+  sendSome(): boolean {
+    const first = this.#pending[0];
+    if (first === undefined) return this.#sendEnd();
+    if (this.#credit === 0) return false;
+    const bytes = first.bytes.subarray(0, Math.min(DATA_MAX, this.#credit));
+    if (bytes.length > 0) this.#link.send(this.#header(FrameType.data, 0), bytes);
+    this.#credit -= bytes.length;
+    first.bytes = first.bytes.subarray(bytes.length);
+    if (first.bytes.length === 0) {
+      this.#pending.shift();
+      first.done();
+    }
+    return this.#pending.length > 0 ? this.#credit > 0 : this.#finishing !== undefined;
+  }
+
+  /** For the link: a frame for this stream came. Throws when it breaks the protocol. */
+  take(frame: Frame): void {
+    if (frame.type === FrameType.data) this.#takeData(frame);
+    else if (frame.type === FrameType.end) this.#takeEnd(frame);
+    else if (frame.type === FrameType.credit) this.#takeCredit(frame);
+    else this.#takeResult(frame);
+  }
+
+  /** For the link: the session is gone. */
+  fail(error: VmError): void {
+    if (this.#over) return;
+    this.#finish();
+    this.#handler.failed(error);
+  }
+
+  /** Everything that was to come has come. */
+  complete(): void {
+    if (this.#over) return;
+    this.#finish();
+    this.#link.forget(this, false);
+  }
+
+  #takeData(frame: Frame): void {
+    const allowed = this.#allowed[frame.channel];
+    if (allowed === undefined) throw new Error(`DATA on channel ${frame.channel}`);
+    if (this.#ended[frame.channel]) throw new Error("DATA after END");
+    if (frame.payload.length > allowed) throw new Error("more DATA than was allowed");
+    this.#allowed[frame.channel] = allowed - frame.payload.length;
+    if (frame.payload.length > 0) this.#handler.data(frame.channel, frame.payload);
+  }
+
+  #takeEnd(frame: Frame): void {
+    if (this.#ended[frame.channel] !== false) throw new Error(`END on channel ${frame.channel}`);
+    this.#ended[frame.channel] = true;
+    this.#handler.end(frame.channel, (frame.flags & FLAG_TRUNCATED) !== 0);
+  }
+
+  #takeCredit(frame: Frame): void {
+    if (frame.payload.length !== 4 || frame.channel !== 0) throw new Error("a malformed CREDIT");
+    this.#credit += frame.payload.readUInt32LE();
+    if (this.#credit > 2 ** 31) throw new Error("CREDIT for more than was sent");
+    this.#link.wantToSend(this);
+  }
+
+  #takeResult(frame: Frame): void {
+    if (frame.payload.length < 2) throw new Error("a RESULT without a kind");
+    const last = this.#handler.result(frame.payload.readUInt16LE(), frame.payload.subarray(2));
+    if (last) this.complete();
+  }
+
+  #sendEnd(): boolean {
+    const done = this.#finishing;
+    if (done === undefined) return false;
+    this.#finishing = undefined;
+    this.#link.send(this.#header(FrameType.end, 0));
+    done();
+    return false;
+  }
+
+  #finish(): void {
+    this.#over = true;
+    const pending = this.#pending;
+    this.#pending = [];
+    for (const each of pending) each.done(new Error("the stream has ended"));
+    this.#finishing?.();
+    this.#finishing = undefined;
+  }
+
+  #header(type: number, channel: number): Omit<Frame, "payload"> {
+    return { type, channel, flags: 0, stream: this.id };
+  }
+}
