@@ -64,12 +64,14 @@ host_sources() {
     done
 }
 
-add_user() { # ROOT
-  printf 'app:x:1000:1000:app:/home/app:/bin/sh\n' >>"$1/etc/passwd"
-  printf 'app:x:1000:\n' >>"$1/etc/group"
-  install -d -m 0755 "$1/home"
-  install -d -m 0700 "$1/home/app"
-}
+# For `sh -c`, with the root folder as "$1". mmdebstrap's hooks get no functions from here, only text.
+add_user='
+  echo app:x:1000:1000:app:/home/app:/bin/sh >>"$1/etc/passwd"
+  echo app:x:1000: >>"$1/etc/group"
+  mkdir -p "$1/home/app"
+  chmod 0755 "$1/home"
+  chmod 0700 "$1/home/app"
+'
 
 python_root() { # TAR
   local sources=$work/sources.list
@@ -86,14 +88,13 @@ python_root() { # TAR
   [[ -n $http_proxy ]] || unset http_proxy
   [[ -n $https_proxy ]] || unset https_proxy
 
-  export -f add_user
   say "collecting packages (a minute or more)"
   mmdebstrap --quiet --variant=essential --include=python3 \
     --aptopt='APT::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/lintian/*' \
-    --customize-hook='bash -c "add_user \"\$1\"" - "$1" && chown 1000:1000 "$1/home/app"' \
+    --customize-hook="$add_user"'chown 1000:1000 "$1/home/app"' \
     --customize-hook='rm -rf "$1"/var/cache/* "$1"/var/lib/apt/lists/* "$1"/var/log/*' \
     --customize-hook='rm -f "$1"/etc/apt/sources.list "$1"/etc/hostname "$1"/etc/resolv.conf' \
     "$(codename)" "$1" - <"$sources" >&2
@@ -113,7 +114,7 @@ busybox_root() { # TAR
   done
   printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n' >"$root/etc/passwd"
   printf 'root:x:0:\ntty:x:5:\nnogroup:x:65534:\n' >"$root/etc/group"
-  add_user "$root"
+  sh -c "$add_user" sh "$root"
   local tar_options=(--numeric-owner --sort=name -C "$root")
   tar "${tar_options[@]}" --owner=0 --group=0 --exclude=./home/app -cf "$1" .
   tar "${tar_options[@]}" --owner=1000 --group=1000 -rf "$1" ./home/app
