@@ -80,7 +80,11 @@ const SCHILY = "SCHILY.xattr.";
 const LIBARCHIVE = "LIBARCHIVE.xattr.";
 
 function decodeXattr(key: string, value: Buffer): { name: string; value: Buffer } | undefined {
-  if (key.startsWith(SCHILY)) return { name: key.slice(SCHILY.length), value: Buffer.from(value) };
+  if (key.startsWith(SCHILY)) {
+    // GNU tar escapes the two characters that would confuse it, and no others.
+    const name = key.slice(SCHILY.length).replace(/%3D/g, "=").replace(/%25/g, "%");
+    return { name, value: Buffer.from(value) };
+  }
   if (!key.startsWith(LIBARCHIVE)) return undefined;
   // libarchive's notation: the name with %XX escapes, the value in base64.
   const name = key

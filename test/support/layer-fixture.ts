@@ -1,0 +1,52 @@
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { type ConvertedLayer, type ConvertOptions, convertLayer } from "../../src/rootfs/index.js";
+import { readErofs } from "./erofs-reader.js";
+import type { Listing } from "./tree-listing.js";
+
+/** A temporary folder that goes away with `using`. */
+export function temporaryFolder(): Disposable & { path: string } {
+  const path = mkdtempSync(join(tmpdir(), "supermachine-test-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+export function sha256(bytes: Buffer): string {
+  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+}
+
+/** Gives bytes in pieces of a size that matters to what is tested. */
+export function inPieces(bytes: Buffer, size = 64 * 1024): Readable {
+  return Readable.from(
+    (function* () {
+      for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+    })(),
+    { objectMode: false },
+  );
+}
+
+/** An archive's image, checked by `fsck.erofs`, and what is in it. */
+export async function convertToListing(
+  archive: Buffer,
+  options: Partial<ConvertOptions> & { packed?: Buffer; pieceSize?: number } = {},
+): Promise<ConvertedLayer & { listing: Listing }> {
+  using folder = temporaryFolder();
+  const output = join(folder.path, "layer.erofs");
+  const blob = options.packed ?? archive;
+  const converted = await convertLayer(inPieces(blob, options.pieceSize), {
+    blobDigest: sha256(blob),
+    diffId: sha256(archive),
+    output,
+    ...options,
+  });
+  fsck(output);
+  return { ...converted, listing: readErofs(output) };
+}
+
+/** @throws when `fsck.erofs` (Debian's erofs-utils) finds anything wrong. */
+export function fsck(image: string): void {
+  execFileSync("fsck.erofs", [image], { stdio: "pipe" });
+}
