@@ -88,8 +88,12 @@ python_root() { # TAR
   [[ -n $http_proxy ]] || unset http_proxy
   [[ -n $https_proxy ]] || unset https_proxy
 
+  # With /usr merged from the start nothing has to merge it later: saves the package usrmerge and the whole of perl.
+  local merge=/usr/share/mmdebstrap/hooks/maybe-merged-usr hooks=()
+  [[ ! -d $merge ]] || hooks=(--hook-directory="$merge")
+
   say "collecting packages (a minute or more)"
-  mmdebstrap --quiet --variant=essential --include=python3 \
+  mmdebstrap --quiet --variant=essential --include=python3 "${hooks[@]}" \
     --aptopt='APT::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
@@ -97,7 +101,7 @@ python_root() { # TAR
     --customize-hook="$add_user"'chown 1000:1000 "$1/home/app"' \
     --customize-hook='rm -rf "$1"/var/cache/* "$1"/var/lib/apt/lists/* "$1"/var/log/*' \
     --customize-hook='rm -f "$1"/etc/apt/sources.list "$1"/etc/hostname "$1"/etc/resolv.conf' \
-    "$(codename)" "$1" - <"$sources" >&2
+    "$(codename)" "$1" - <"$sources" >"$work/log" 2>&1 || { cat "$work/log" >&2; die "mmdebstrap failed"; }
 }
 
 busybox_root() { # TAR
