@@ -74,8 +74,8 @@ void loop_run(void) {
   for (;;) {
     bool busy = false;
     for (int i = 0; i < LINKS; i++) busy |= link_work(&links[i]);
+    power_check();
     take_events(busy ? 0 : streams_timeout());
     streams_expire();
-    power_check();
   }
 }

@@ -196,7 +196,7 @@ static void send_output(struct stream *stream, int channel) {
     /* Less than asked for: the pipe is empty, and epoll tells of more, but not again of the end. */
     if ((size_t)got < most && !output->hung_up && !stream->tty) output->readable = false;
   }
-  bool late = stream->exited && !stream->in_grace;
+  bool late = stream->kind == KIND_EXEC && stream->exited && !stream->in_grace;
   if (late && output->fd >= 0 && output->owed <= 0) cut(stream, channel);
 }
 

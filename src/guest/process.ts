@@ -48,7 +48,10 @@ export interface GuestProcess {
   readonly stdin: Writable;
   readonly stdout: Readable;
   readonly stderr: Readable;
-  /** Resolves when the process has ended and its output has all arrived, so somebody must read it. Rejects with VmError. */
+  /**
+   * Resolves when the process has ended and its output has all arrived, and been read where somebody reads it. Output of more
+   * than the link's credit (64 KiB, or 1 MiB on "bulk") must be read for that. Rejects with VmError.
+   */
   wait(): Promise<ExitStatus>;
   /** Sends a signal, SIGTERM by default, to the process and its group. */
   kill(signal?: NodeJS.Signals | number): void;
@@ -86,6 +89,15 @@ function checked(value: string, option: string): string {
   if (value.includes("\0"))
     throw new UsageError(`${option} holds a NUL character: ${JSON.stringify(value.slice(0, 100))}`);
   return value;
+}
+
+/** Resolves when whoever reads the stream has had all of it; at once when nobody does. */
+function readToEnd(output: Readable): Promise<void> {
+  if (output.readableFlowing === null || output.readableEnded || output.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    output.once("end", resolve);
+    output.once("close", resolve);
+  });
 }
 
 class RunningProcess implements GuestProcess, StreamHandler {
@@ -134,8 +146,10 @@ class RunningProcess implements GuestProcess, StreamHandler {
     this.#release = () => signal.removeEventListener("abort", abort);
   }
 
-  wait(): Promise<ExitStatus> {
-    return this.#exit;
+  async wait(): Promise<ExitStatus> {
+    const status = await this.#exit;
+    await Promise.all([readToEnd(this.stdout), readToEnd(this.stderr)]);
+    return status;
   }
 
   kill(signal: NodeJS.Signals | number = "SIGTERM"): void {
