@@ -12,7 +12,11 @@ static int log_fd = STDERR_FILENO;
 
 void log_open(const char *path) {
   int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-  if (fd >= 0) log_fd = fd;
+  if (fd < 0) return;
+  /* Out of the way of the descriptors that the agent and its children take for themselves. */
+  int high = fcntl(fd, F_DUPFD_CLOEXEC, 16);
+  log_fd = high >= 0 ? high : fd;
+  if (high >= 0) close(fd);
 }
 
 static void write_line(const char *format, va_list arguments) {
