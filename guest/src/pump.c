@@ -5,7 +5,6 @@
 #include "log.h"
 #include "loop.h"
 #include "power.h"
-#include "task.h"
 
 #include <errno.h>
 #include <string.h>
@@ -222,7 +221,7 @@ static void send_started(struct stream *stream) {
   uint8_t bytes[16];
   struct writer writer = {.bytes = bytes, .size = sizeof bytes};
   write_kind(&writer, RESULT_STARTED);
-  write_uint(&writer, 1, 4, (uint64_t)task_workload_pid(stream_slot(stream)));
+  write_uint(&writer, 1, 4, (uint64_t)stream->workload_pid);
   send_result(stream, bytes, writer.used);
   stream->started = true;
 }

@@ -220,7 +220,6 @@ static void read_status(struct stream *stream) {
     if (got < 0 && errno == EAGAIN) return;
     close(stream->status_fd);
     stream->status_fd = -1;
-    if (stream->kind == KIND_EXEC && stream->result_used == 0) stream->due |= DUE_STARTED;
   }
 }
 

@@ -41,6 +41,7 @@ struct stream {
   struct link *link;   /* NULL: an orphan, whose session has ended */
   enum request_kind kind;
   pid_t pid;           /* 0 once reaped */
+  pid_t workload_pid;  /* as the workload sees it */
   int status_fd;       /* -1 once the task has said how it went */
   int wait_status;
   uint8_t due;

@@ -21,13 +21,23 @@
 
 enum { LOW_FDS = 10, BULK_PIPE = 1 << 18 };
 
-/* Shared with the children: each writes its own pid as the workload sees it. */
-static pid_t *workload_pids;
+/*
+ * A command's child says here how far it got. It runs in the agent's own memory until it has become the command, and the
+ * agent waits for that: a fork would copy page tables and fault on every page that either touches, which takes longer than the
+ * rest together. So what is done before execve must not wait for anything that the agent itself has to serve.
+ */
+struct launch {
+  pid_t pid; /* as the workload sees it */
+  size_t failed;
+  uint8_t failure[RESULT_SIZE];
+};
+
+static struct launch *launch;
+static bool launching;
 
 void tasks_init(void) {
-  size_t size = STREAMS_MAX * sizeof *workload_pids;
-  workload_pids = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (workload_pids == MAP_FAILED) fatal("mmap: %s", strerror(errno));
+  launch = mmap(NULL, sizeof *launch, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (launch == MAP_FAILED) fatal("mmap: %s", strerror(errno));
   int fd;
   do {
     fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -40,8 +50,6 @@ void tasks_init(void) {
   }
   close(fd);
 }
-
-pid_t task_workload_pid(uint32_t slot) { return workload_pids[slot]; }
 
 void write_failed(struct writer *writer, int error, enum stage stage, const char *message) {
   write_kind(writer, RESULT_FAILED);
@@ -62,9 +70,10 @@ void task_fail(int error, enum stage stage, const char *format, ...) {
   vsnprintf(message, sizeof message, format, arguments);
   va_end(arguments);
   uint8_t bytes[RESULT_SIZE];
-  struct writer writer = {.bytes = bytes, .size = sizeof bytes};
+  struct writer writer = {.bytes = launching ? launch->failure : bytes, .size = RESULT_SIZE};
   write_failed(&writer, error, stage, message);
-  task_report(&writer);
+  if (launching) launch->failed = writer.used;
+  else task_report(&writer);
   _exit(1);
 }
 
@@ -88,7 +97,7 @@ static void reset_signals(void) {
 
 /* Puts the pipes where a task expects them and closes all else: not even the links' descriptors stay. */
 static void take_descriptors(const struct ends *ends, bool merged) {
-  if (dup3(ends->theirs[3], TASK_STATUS, O_CLOEXEC) < 0) _exit(1);
+  if (ends->theirs[3] >= 0 && dup3(ends->theirs[3], TASK_STATUS, O_CLOEXEC) < 0) _exit(1);
   for (int i = 0; i < 3; i++) {
     if (ends->theirs[i] >= 0 && dup2(ends->theirs[i], i) < 0) _exit(1);
     if (ends->theirs[i] < 0 && fcntl(i, F_SETFD, 0) < 0) _exit(1);
@@ -96,22 +105,39 @@ static void take_descriptors(const struct ends *ends, bool merged) {
   if (merged && dup2(TASK_OUTPUT, TASK_ERROR) < 0) _exit(1);
   int root = workload_root_fd();
   if (root >= 0 && dup3(root, TASK_ROOT, O_CLOEXEC) < 0) _exit(1);
+  if (ends->theirs[3] < 0) close(TASK_STATUS);
   if (syscall(SYS_close_range, root >= 0 ? TASK_FDS : TASK_ROOT, ~0U, 0) == 0) return;
   /* A kernel before 5.9; only when the agent is tested as an ordinary process. */
   for (int fd = TASK_FDS; fd < 4096; fd++) close(fd);
 }
 
-static _Noreturn void run_child(const struct request *request, const struct ends *ends, uint32_t slot) {
-  workload_pids[slot] = getpid();
-  reset_signals();
-  take_descriptors(ends, request->kind == KIND_EXEC && request->exec.flags & EXEC_MERGED);
-  if (request->kind == KIND_ASSEMBLE) assemble_run(&request->assemble);
-  if (request->kind == KIND_SHUTDOWN) shutdown_run(request->grace_ms);
+static void enter_workload(void) {
   int error = workload_enter();
   if (error) task_fail(error, STAGE_OTHER, "the workload's root file system is not there: %s", strerror(error));
-  if (request->kind == KIND_EXEC) exec_run(&request->exec);
+}
+
+static _Noreturn void run_built_in(const struct request *request, const struct ends *ends) {
+  reset_signals();
+  take_descriptors(ends, false);
+  if (request->kind == KIND_ASSEMBLE) assemble_run(&request->assemble);
+  if (request->kind == KIND_SHUTDOWN) shutdown_run(request->grace_ms);
+  enter_workload();
   if (request->kind == KIND_FILE_READ) file_read_run(&request->file);
   file_write_run(&request->file);
+}
+
+struct command {
+  const struct exec_request *request;
+  const struct ends *ends;
+};
+
+static int run_command(void *argument) {
+  const struct command *command = argument;
+  launch->pid = getpid();
+  reset_signals();
+  take_descriptors(command->ends, command->request->flags & EXEC_MERGED);
+  enter_workload();
+  exec_run(command->request);
 }
 
 /* --- the parent --- */
@@ -137,8 +163,7 @@ static int make_terminal(struct ends *ends, const struct exec_request *exec) {
 }
 
 static int make_ends(struct ends *ends, const struct request *request) {
-  int error = make_pipe(ends, 3, false);
-  if (error) return error;
+  int error = 0;
   if (request->kind == KIND_EXEC) {
     const struct exec_request *exec = &request->exec;
     if (exec->flags & EXEC_TTY) return make_terminal(ends, exec);
@@ -147,9 +172,10 @@ static int make_ends(struct ends *ends, const struct request *request) {
     if (!error && !(exec->flags & EXEC_MERGED)) error = make_pipe(ends, 2, false);
     return error;
   }
-  if (request->kind == KIND_FILE_READ) return make_pipe(ends, 1, false);
-  if (request->kind == KIND_FILE_WRITE) return make_pipe(ends, 0, true);
-  return 0;
+  error = make_pipe(ends, 3, false);
+  if (!error && request->kind == KIND_FILE_READ) error = make_pipe(ends, 1, false);
+  if (!error && request->kind == KIND_FILE_WRITE) error = make_pipe(ends, 0, true);
+  return error;
 }
 
 static void close_all(const int fds[4]) {
@@ -158,9 +184,27 @@ static void close_all(const int fds[4]) {
   }
 }
 
-static pid_t fork_task(const struct request *request) {
-  if (request->kind != KIND_ASSEMBLE) return fork();
-  return (pid_t)syscall(SYS_clone, workload_clone_flags() | SIGCHLD, 0, 0, 0, 0);
+static pid_t start_built_in(const struct request *request, const struct ends *ends) {
+  unsigned long flags = request->kind == KIND_ASSEMBLE ? workload_clone_flags() : 0;
+  pid_t pid = (pid_t)syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
+  if (pid == 0) run_built_in(request, ends);
+  return pid;
+}
+
+static pid_t start_command(const struct exec_request *request, const struct ends *ends) {
+  struct command command = {.request = request, .ends = ends};
+  launch->failed = 0;
+  launching = true;
+#ifdef __SANITIZE_ADDRESS__
+  /* The sanitizer knows of no second stack in one memory: a copy of the memory then, but waited for all the same. */
+  pid_t pid = (pid_t)syscall(SYS_clone, CLONE_VFORK | SIGCHLD, 0, 0, 0, 0);
+  if (pid == 0) run_command(&command);
+#else
+  static uint8_t stack[1 << 16] __attribute__((aligned(16)));
+  pid_t pid = clone(run_command, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &command);
+#endif
+  launching = false;
+  return pid;
 }
 
 static int watch(struct stream *stream, uint32_t slot, const struct ends *ends) {
@@ -173,6 +217,7 @@ static int watch(struct stream *stream, uint32_t slot, const struct ends *ends) 
   }
   stream->input.fd = ends->ours[0];
   stream->status_fd = ends->ours[3];
+  if (stream->status_fd < 0) return 0;
   return loop_watch(stream->status_fd, EPOLLIN | EPOLLET, ROLE_STATUS, slot, stream->generation) ? 0 : errno;
 }
 
@@ -182,15 +227,24 @@ static void widen_pipe(const struct stream *stream, const struct ends *ends) {
   if (stream->kind == KIND_FILE_WRITE && ends->ours[0] >= 0) (void)fcntl(ends->ours[0], F_SETPIPE_SZ, BULK_PIPE);
 }
 
+static void note_start(struct stream *stream) {
+  if (launch->failed == 0) {
+    stream->due |= DUE_STARTED;
+    stream->workload_pid = launch->pid;
+  } else {
+    memcpy(stream->result, launch->failure, launch->failed);
+    stream->result_used = launch->failed;
+  }
+}
+
 int task_start(struct stream *stream, const struct request *request) {
   struct ends ends = {{-1, -1, -1, -1}, {-1, -1, -1, -1}};
-  uint32_t slot = stream_slot(stream);
+  bool command = request->kind == KIND_EXEC;
   int error = make_ends(&ends, request);
   if (!error) {
     widen_pipe(stream, &ends);
-    stream->pid = fork_task(request);
+    stream->pid = command ? start_command(&request->exec, &ends) : start_built_in(request, &ends);
     if (stream->pid < 0) error = errno;
-    if (stream->pid == 0) run_child(request, &ends, slot);
   }
   close_all(ends.theirs);
   if (error) {
@@ -198,6 +252,7 @@ int task_start(struct stream *stream, const struct request *request) {
     close_all(ends.ours);
     return error;
   }
+  if (command) note_start(stream);
   /* Descriptors that cannot be watched end with the stream; the child is killed with it. */
-  return watch(stream, slot, &ends);
+  return watch(stream, stream_slot(stream), &ends);
 }

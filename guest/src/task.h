@@ -13,11 +13,8 @@ enum { TASK_INPUT = 0, TASK_OUTPUT = 1, TASK_ERROR = 2, TASK_STATUS = 3, TASK_RO
 /* Keeps the low descriptors occupied, so that a child can move its pipes there without collisions. */
 void tasks_init(void);
 
-/* Forks the task and fills the stream's descriptors; 0 or an errno. */
+/* Starts the task and fills the stream's descriptors; 0 or an errno. A command that cannot start leaves its FAILED in `result`. */
 int task_start(struct stream *stream, const struct request *request);
-
-/* The pid by which the workload knows the stream's process. */
-pid_t task_workload_pid(uint32_t slot);
 
 /* For children: say how it went, and end. */
 _Noreturn void task_fail(int error, enum stage stage, const char *format, ...) __attribute__((format(printf, 3, 4)));
