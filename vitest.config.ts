@@ -1,14 +1,27 @@
+import { resolve } from "node:path";
 import { defineConfig } from "vitest/config";
 
+// One home for all: its kernel, template and layers are made once. What a run leaves there, the next one uses.
+const env = { SUPERMACHINE_HOME: process.env.SUPERMACHINE_HOME ?? resolve(".tmp/test-home") };
 // QEMU under software emulation is slow and the machine small: integration files run one after the other.
-const withQemu = { fileParallelism: false, testTimeout: 180_000, hookTimeout: 300_000 };
+const withQemu = { fileParallelism: false, testTimeout: 180_000, hookTimeout: 300_000, env };
 
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["test/**/*.test.ts"], exclude: ["test/{integration,e2e,soak}/**"] } },
+      { test: { name: "unit", include: ["test/**/*.test.ts"], exclude: ["test/{integration,e2e,soak,kvm}/**"] } },
       { test: { name: "integration", include: ["test/integration/**/*.test.ts"], ...withQemu } },
       { test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], ...withQemu } },
+      // Where KVM itself is emulated, everything takes twenty times as long.
+      {
+        test: {
+          name: "kvm",
+          include: ["test/kvm/**/*.test.ts"],
+          ...withQemu,
+          testTimeout: 300_000,
+          hookTimeout: 600_000,
+        },
+      },
       { test: { name: "soak", include: ["test/soak/**/*.test.ts"], ...withQemu, testTimeout: 3_600_000 } },
     ],
   },

@@ -21,7 +21,6 @@ export {
   type RunConfiguration,
   type RunOptions,
   type RunResult,
-  startFailureExitCode,
   Vm,
   VmProcess,
   type WriteFileOptions,

@@ -8,7 +8,6 @@ import {
   isName,
   listImages,
   parseEnv,
-  startFailureExitCode,
   type VmProcess,
 } from "../index.js";
 import { Interrupted, onInterrupt } from "./interrupt.js";
@@ -51,7 +50,8 @@ export function runCommand(): Command {
     .passThroughOptions()
     .addHelpText("after", EXAMPLES)
     .action(async (image: string, cmd: string[], flags: RunFlags) => {
-      process.exitCode = await run(image, cmd, flags);
+      // commander leaves the separator in once it passes options through.
+      process.exitCode = await run(image, cmd[0] === "--" ? cmd.slice(1) : cmd, flags);
     });
 }
 
@@ -75,7 +75,7 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     if (signal.reason instanceof Interrupted) throw signal.reason;
     if (!(error instanceof ExecFailure)) throw error;
     process.stderr.write(`supermachine: ${error.message}\n`);
-    return startFailureExitCode(error.errno);
+    return error.exitCode;
   }
 }
 
@@ -96,10 +96,10 @@ async function attach(child: VmProcess): Promise<number> {
   const output = Promise.all([
     pipeline(child.stdout, process.stdout, { end: false }),
     pipeline(child.stderr, process.stderr, { end: false }),
-  ]).catch((error: NodeJS.ErrnoException) => {
+  ]).catch((error: unknown) => {
     // Our reader went away, as in `| head`: the command has nobody to write for.
     child.kill("SIGPIPE");
-    if (error.code !== "EPIPE") throw error;
+    if ((error as NodeJS.ErrnoException).code !== "EPIPE") throw error;
   });
   const { exitCode } = await child.wait();
   await output;

@@ -49,7 +49,10 @@ function ensureLayer(store: LayerStore, layer: LayerDescriptor, work: LongWork):
   const item = layer.digest;
   const report = (done: number) => work.onProgress?.({ phase: "layer", item, done, total: layer.size });
   return store
-    .ensure(layer, () => layer.open(work.signal), { onProgress: report, ...(work.signal && { signal: work.signal }) })
+    .ensure({ ...layer, blobDigest: layer.digest }, () => layer.open(work.signal), {
+      onProgress: report,
+      ...(work.signal && { signal: work.signal }),
+    })
     .then((stored) => {
       if (stored.converted) {
         work.onProgress?.({ phase: "layer", item, done: layer.size, total: layer.size, finished: true });

@@ -11,8 +11,3 @@ export interface ExitStatus {
 export function signalExitCode(signal: NodeJS.Signals): number {
   return 128 + (constants.signals[signal] ?? 0);
 }
-
-/** The exit code of a command that could not be started: 127 when it is not there, 126 when it cannot be executed. */
-export function startFailureExitCode(errno: string): number {
-  return errno === "ENOENT" || errno === "ENOTDIR" ? 127 : 126;
-}

@@ -1,4 +1,4 @@
-export { type ExitStatus, startFailureExitCode } from "./exit-status.js";
+export type { ExitStatus } from "./exit-status.js";
 export { VmProcess } from "./process.js";
 export { imageCommand, parseEnv, type RunConfiguration } from "./run-configuration.js";
 export {

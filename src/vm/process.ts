@@ -13,31 +13,22 @@ export class VmProcess {
   readonly stdout: Readable;
   readonly stderr: Readable;
   readonly #guest: GuestProcess;
-  readonly #signal: AbortSignal | undefined;
 
-  constructor(guest: GuestProcess, signal?: AbortSignal) {
+  constructor(guest: GuestProcess) {
     this.pid = guest.pid;
     this.stdin = guest.stdin;
     this.stdout = guest.stdout;
     this.stderr = guest.stderr;
     this.#guest = guest;
-    this.#signal = signal;
-    if (!signal) return;
-    const kill = () => this.kill("SIGKILL");
-    signal.addEventListener("abort", kill, { once: true });
-    void guest.wait().then(
-      () => signal.removeEventListener("abort", kill),
-      () => signal.removeEventListener("abort", kill),
-    );
   }
 
   /**
    * How the process ended, once its output has been read to its end; `truncated` when a process that it left behind still
-   * held the output open. Rejects with the signal's reason when that killed it.
+   * held the output open. Read the output meanwhile: a command stalls once 64 KiB of it wait. Rejects with the reason of the
+   * abort signal when that killed it, and with VmError when the VM is gone.
    */
   async wait(): Promise<ExitStatus & { truncated: boolean }> {
     const { exitCode, signal, truncated } = await this.#guest.wait();
-    this.#signal?.throwIfAborted();
     if (signal === null) {
       if (exitCode === null) throw new VmError("the guest reported an end without a code");
       return { exitCode, signal, truncated };

@@ -4,7 +4,6 @@ import { ExecTimeoutError, UsageError } from "../errors.js";
 import { ExecFailure, type ExecRequest, type GuestProcess } from "../guest/index.js";
 import type { Image } from "../image/index.js";
 import { isolation, type Machine } from "../machine/index.js";
-import { startFailureExitCode } from "./exit-status.js";
 import { Output } from "./output.js";
 import { type ExitStatus, VmProcess } from "./process.js";
 import { type CommandChanges, imageCommand, type RunConfiguration } from "./run-configuration.js";
@@ -89,7 +88,7 @@ export class Vm implements AsyncDisposable {
    */
   async exec(argv: readonly string[], options: ExecOptions = {}): Promise<VmProcess> {
     const process = await this.#start(argv, options, "control", options.stdin ?? "ignore");
-    return new VmProcess(process, options.signal);
+    return new VmProcess(process);
   }
 
   /** Starts the image's own command: its entrypoint with its arguments, or with other ones as docker combines them. */
@@ -113,7 +112,7 @@ export class Vm implements AsyncDisposable {
       const guest = await this.#start(argv, options, "bulk", options.input === undefined ? "ignore" : "pipe", signal);
       stdout = new Output(guest.stdout, limit);
       stderr = new Output(guest.stderr, limit);
-      const process = new VmProcess(guest, signal);
+      const process = new VmProcess(guest);
       if (options.input !== undefined) process.stdin.on("error", () => undefined).end(options.input);
       const status = await process.wait();
       const truncated = status.truncated || stdout.truncated || stderr.truncated;
@@ -186,6 +185,7 @@ export class Vm implements AsyncDisposable {
     const request: ExecRequest = {
       argv: [...argv],
       env: { ...config.env, ...options.env },
+      createCwd: options.cwd === undefined,
       cwd: options.cwd === undefined ? config.workdir : posix.resolve(config.workdir, options.cwd),
       user: options.user ?? config.user,
       stdin,
@@ -196,6 +196,6 @@ export class Vm implements AsyncDisposable {
 }
 
 function failedStart(failure: ExecFailure, durationMs: number): RunResult {
-  const exitCode = startFailureExitCode(failure.errno);
+  const { exitCode } = failure;
   return { exitCode, signal: null, stdout: "", stderr: `${failure.message}\n`, durationMs, truncated: false };
 }

@@ -1,0 +1,39 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { home } from "../../src/index.js";
+
+/** Process ids of the hypervisors that run out of this test home. */
+export function workers(): number[] {
+  const found: number[] = [];
+  for (const name of readdirSync("/proc").filter((each) => /^\d+$/.test(each))) {
+    const args = commandLine(name);
+    if (args[0]?.includes("qemu-system") && args.some((arg) => arg.includes(home().root))) found.push(Number(name));
+  }
+  return found;
+}
+
+/** Waits until no worker is left, and gives those that are. The kernel needs a moment to take a killed process away. */
+export async function remainingWorkers(timeoutMs = 5_000): Promise<number[]> {
+  for (const end = Date.now() + timeoutMs; workers().length > 0 && Date.now() < end; ) await sleep(20);
+  return workers();
+}
+
+/** Everything in the stores that is half-made or left behind, as paths relative to the home folder. */
+export function litter(): string[] {
+  const paths = readdirSync(home().root, { recursive: true }) as string[];
+  return paths.filter((path) => /\.(partial|lock|ram)$|(^|\/)run\/./.test(path));
+}
+
+/** Descriptors that this process has open. */
+export function openDescriptors(): number {
+  return readdirSync("/proc/self/fd").length;
+}
+
+function commandLine(pid: string): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  } catch {
+    // It ended meanwhile.
+    return [];
+  }
+}
