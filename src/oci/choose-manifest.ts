@@ -3,11 +3,13 @@ import { type Descriptor, type ImageManifest, parseIndex, parseManifest } from "
 import { type ImageConfig, parseImageConfig } from "./image-config.js";
 import { isConfig, isIndex, isManifest } from "./media-types.js";
 import { type ImageOrigin, readDocument } from "./origin.js";
+import { MAX_DOCUMENT_BYTES } from "./parse-document.js";
 import { formatPlatform, isAttestation, isSameMachine, type Platform, suitability } from "./platform.js";
 
 const MAX_INDEX_DEPTH = 4;
-/** Indexes can name each other's content many times over: the work done for one image is bounded. */
+/** An index can name any number of others: the work done for one image is bounded. */
 const MAX_DOCUMENTS = 1_000;
+const MAX_TOTAL_BYTES = 64 * 1024 * 1024;
 
 /** A manifest with its config, both verified. */
 export interface LoadedManifest {
@@ -30,8 +32,11 @@ export async function chooseManifest(
 ): Promise<LoadedManifest> {
   const reader = documentReader(origin, signal);
   const leaves: Leaf[] = [];
+  const seen = new Set<string>();
   for (const [root, descriptor] of origin.roots.entries()) {
-    for (const leaf of await leavesOf(descriptor, 0, origin, reader)) leaves.push({ descriptor: leaf, root });
+    for (const leaf of await leavesOf(descriptor, { depth: 0, seen }, origin, reader)) {
+      leaves.push({ descriptor: leaf, root });
+    }
   }
   const [only] = leaves;
   if (only === undefined) throw new ImageError(`${origin.name} names no image: ${describeTypes(origin.roots)}`);
@@ -47,26 +52,32 @@ type DocumentReader = (descriptor: Descriptor, what: string) => Promise<Buffer>;
 
 function documentReader(origin: ImageOrigin, signal: AbortSignal | undefined): DocumentReader {
   const known = new Map<string, Promise<Buffer>>();
-  let count = 0;
+  let total = 0;
   return (descriptor, what) => {
     signal?.throwIfAborted();
-    if (++count > MAX_DOCUMENTS)
-      throw new ImageError(`${origin.name} has more than ${MAX_DOCUMENTS} documents to look at`);
     const key = `${descriptor.digest} ${descriptor.size}`;
-    const bytes = known.get(key) ?? readDocument(origin, descriptor, what, signal);
+    const before = known.get(key);
+    if (before !== undefined) return before;
+    total += Math.min(descriptor.size, MAX_DOCUMENT_BYTES);
+    if (known.size === MAX_DOCUMENTS || total > MAX_TOTAL_BYTES) {
+      throw new ImageError(`${origin.name} has more documents than can be looked at for one image`);
+    }
+    const bytes = readDocument(origin, descriptor, what, signal);
     known.set(key, bytes);
     return bytes;
   };
 }
 
+/** The manifests below a descriptor. An index that was seen before adds none. */
 async function leavesOf(
   descriptor: Descriptor,
-  depth: number,
+  { depth, seen }: { depth: number; seen: Set<string> },
   origin: ImageOrigin,
   read: DocumentReader,
 ): Promise<Descriptor[]> {
   if (isManifest(descriptor.mediaType)) return [descriptor];
-  if (!isIndex(descriptor.mediaType)) return [];
+  if (!isIndex(descriptor.mediaType) || seen.has(descriptor.digest)) return [];
+  seen.add(descriptor.digest);
   if (depth >= MAX_INDEX_DEPTH) {
     throw new ImageError(`${origin.name}: indexes are nested more than ${MAX_INDEX_DEPTH} deep`);
   }
@@ -74,7 +85,7 @@ async function leavesOf(
   const index = parseIndex(await read(descriptor, "index"), what);
   const leaves: Descriptor[] = [];
   for (const entry of index.manifests) {
-    if (!isAttestation(entry)) leaves.push(...(await leavesOf(entry, depth + 1, origin, read)));
+    if (!isAttestation(entry)) leaves.push(...(await leavesOf(entry, { depth: depth + 1, seen }, origin, read)));
   }
   return leaves;
 }

@@ -92,7 +92,9 @@ async function packWithBuildah(image: PreparedImage, to: string): Promise<void> 
     const buildah = (...argv: string[]) => execa("buildah", [...stores, ...argv], { env: { TMPDIR: scratch } });
     await execa("umoci", ["unpack", "--image", `${image.layout}:latest`, join(scratch, "bundle")]);
     const { stdout: container } = await buildah("from", "scratch");
-    await buildah("copy", container, join(scratch, "bundle/rootfs"), "/");
+    // Added as an archive, because a copied folder would come to belong to root.
+    await execa("tar", ["-C", join(scratch, "bundle/rootfs"), "-cf", join(scratch, "root.tar"), "."]);
+    await buildah("add", "--quiet", container, join(scratch, "root.tar"), "/");
     await buildah("run", "--isolation", "chroot", container, "--", "/bin/sh", "-c", "echo made by buildah > /made");
     await buildah("config", "--user", "app", "--env", "MADE=yes", "--workingdir", "/tmp", "--cmd", '["sh"]', container);
     await buildah("commit", "--quiet", container, "packed");
