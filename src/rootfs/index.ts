@@ -6,4 +6,3 @@ export {
   LayerStore,
   type StoredLayer,
 } from "./layer-store.js";
-export { type IndexedMember, indexTar, type TarEntryType } from "./tar/index.js";

@@ -31,7 +31,7 @@ export function inPieces(bytes: Buffer, size = 64 * 1024): Readable {
 /** An archive's image, checked by `fsck.erofs`, and what is in it. */
 export async function convertToListing(
   archive: Buffer,
-  options: Partial<ConvertOptions> & { packed?: Buffer; pieceSize?: number } = {},
+  options: Partial<ConvertOptions> & { packed?: Buffer; pieceSize?: number; fsck?: boolean } = {},
 ): Promise<ConvertedLayer & { listing: Listing }> {
   using folder = temporaryFolder();
   const output = join(folder.path, "layer.erofs");
@@ -42,7 +42,7 @@ export async function convertToListing(
     output,
     ...options,
   });
-  fsck(output);
+  if (options.fsck !== false) fsck(output);
   return { ...converted, listing: readErofs(output) };
 }
 

@@ -71,9 +71,10 @@ export class TarReader {
 
   #missing(): string | undefined {
     if (this.#state === "end") return undefined;
-    if (this.#state !== "header") return this.#state === "skip" && this.#remaining === 0 ? undefined : "content";
+    const between = this.#state === "header" || (this.#state === "skip" && this.#remaining === 0);
+    if (!between) return "content";
     if (this.#filled > 0) return "header";
-    // As every reader has it, the zero blocks at the end may be missing.
+    // As every reader has it, the last padding and the zero blocks at the end may be missing.
     return this.#assembler.pending ? "headers" : undefined;
   }
 
