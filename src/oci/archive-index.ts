@@ -31,7 +31,8 @@ export async function indexArchive(readAt: ReadAt, fileSize: number, name: strin
   const walk = { position: 0, count: 0, pending: new Map<string, string>() };
   for (;;) {
     const block = await readAt(walk.position, BLOCK_BYTES);
-    if (block.length === 0 && walk.position > 0) break;
+    const isEnd = block.length === 0 && walk.position > 0 && walk.pending.size === 0;
+    if (isEnd) break;
     if (block.length < BLOCK_BYTES) throw truncated(name, walk.position, fileSize);
     if (isZeroBlock(block)) break;
     if (++walk.count > MAX_ENTRIES) throw new ImageError(`${name} has more than ${MAX_ENTRIES} entries`);
@@ -147,9 +148,10 @@ function resolve(entries: Map<string, Entry>, wanted: string, name: string): Arc
       throw new ImageError(`${wanted} in ${name} is not a regular file`, { hint });
     }
     path = entry.target;
+    if (path === undefined) throw new ImageError(`${wanted} in ${name} is a link that leads out of the archive`);
   }
-  if (path !== undefined) throw new ImageError(`${wanted} in ${name} is a link that leads in a circle`);
-  throw new ImageError(`${wanted} in ${name} is a link that leads out of the archive`);
+  if (path === undefined) return undefined;
+  throw new ImageError(`${wanted} in ${name} is a link that leads in a circle`);
 }
 
 function truncated(name: string, position: number, fileSize: number): ImageError {
