@@ -313,7 +313,8 @@ static void hang_up(struct link *link) {
   if (getpid() != 1 && link->index == LINK_CONTROL) _exit(0);
 }
 
-static void receive(struct link *link) {
+void link_receive(struct link *link) {
+  if (link->fd < 0) return;
   if (link->in_used > 0) take_input(link);
   for (int i = 0; i < READS_PER_TURN && link->readable; i++) {
     if (link->in_used == IN_SIZE || room(link) < ROOM_TO_ANSWER) return;
@@ -334,9 +335,15 @@ static bool can_serve(struct link *link) {
   return link->ready_first && !link->blocked && room(link) >= ROOM_TO_SERVE;
 }
 
-bool link_work(struct link *link) {
+bool link_would_wait(const struct link *link) {
+  for (const struct stream *stream = link->ready_first; stream; stream = stream->next_ready) {
+    if (stream_would_wait(stream)) return true;
+  }
+  return false;
+}
+
+bool link_send(struct link *link) {
   if (link->fd < 0) return false;
-  receive(link);
   while (can_serve(link)) {
     struct stream *stream = take_ready(link);
     stream_service(stream);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 enum {
+  LITTLE = 16384,
   RING_SIZE = 1 << 18, /* the largest window of an input */
   GRACE_MS = 200,
   DISCARD_SIZE = 16384,
@@ -289,6 +290,19 @@ static bool has_something(const struct stream *stream) {
 
 void stream_wake(struct stream *stream) {
   if (stream->link && !stream->queued && has_something(stream)) link_ready(stream->link, stream);
+}
+
+bool stream_would_wait(const struct stream *stream) {
+  if (stream->kind != KIND_EXEC || stream->exited || stream->pid == 0) return false;
+  if (stream->due & DUE_STARTED) return true;
+  for (int i = 0; i < OUTPUTS; i++) {
+    const struct output *output = &stream->outputs[i];
+    int inside = 0;
+    if (output->fd < 0 || !output->readable || output->credit == 0) continue;
+    if (output->hung_up) return true;
+    if (ioctl(output->fd, FIONREAD, &inside) == 0 && inside < LITTLE) return true;
+  }
+  return false;
 }
 
 void stream_service(struct stream *stream) {

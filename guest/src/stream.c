@@ -66,9 +66,21 @@ static const char *refusal(const struct request *request, int *error) {
   return NULL;
 }
 
+/* Without a slot to remember it in; the link has room for an answer. */
+static void refuse(struct link *link, uint32_t id) {
+  uint8_t bytes[128];
+  struct writer writer = {.bytes = bytes, .size = sizeof bytes};
+  write_failed(&writer, EAGAIN, STAGE_OTHER, "1024 commands and file operations are under way already");
+  struct frame frame = {.length = (uint32_t)writer.used, .type = FRAME_RESULT, .stream = id};
+  link_frame(link, &frame, bytes);
+}
+
 const char *stream_open(struct link *link, uint32_t id, struct request *request) {
   struct stream *stream = allocate();
-  if (!stream) return "more than 1024 streams";
+  if (!stream) {
+    refuse(link, id);
+    return NULL;
+  }
   stream->id = id;
   stream->link = link;
   stream->kind = request->kind;

@@ -64,7 +64,7 @@ export function startProcess(link: Link, request: ExecRequest, signal?: AbortSig
   signal?.throwIfAborted();
   return new Promise((resolve, reject) => {
     const process = new RunningProcess(request, resolve, reject);
-    process.attach(link.open(payload, 2, process), signal);
+    process.attach(link.open(payload, process.outputs, process), signal);
   });
 }
 
@@ -113,6 +113,7 @@ class RunningProcess implements GuestProcess, StreamHandler {
   #broken: (error: unknown) => void = () => {};
   #stream: GuestStream | undefined;
   #status: { exitCode: number | null; signal: string | null } | undefined;
+  readonly outputs: number;
   #openOutputs: number;
   #truncated = false;
   #release = (): void => {};
@@ -124,8 +125,9 @@ class RunningProcess implements GuestProcess, StreamHandler {
     this.stdin = new ChannelWritable(() => (request.stdin === "pipe" || request.tty ? this.#stream : undefined));
     this.stdout = new ChannelReadable((bytes) => this.#stream?.consumed(0, bytes));
     this.stderr = new ChannelReadable((bytes) => this.#stream?.consumed(1, bytes));
-    this.#openOutputs = request.tty || request.mergeStderr ? 1 : 2;
-    if (this.#openOutputs === 1) this.stderr.finish();
+    this.outputs = request.tty || request.mergeStderr ? 1 : 2;
+    this.#openOutputs = this.outputs;
+    if (this.outputs === 1) this.stderr.finish();
     this.#exit = new Promise((resolve, reject) => {
       this.#exited = resolve;
       this.#broken = reject;
