@@ -1,6 +1,7 @@
 import { posix } from "node:path";
 import { ImageError } from "../errors.js";
 import { normalizePath } from "./file-tree.js";
+import { printable } from "./printable.js";
 import { BLOCK_BYTES, isZeroBlock, parseHeader, parsePax, type TarHeader } from "./tar-header.js";
 
 const MAX_ENTRIES = 200_000;
@@ -136,22 +137,23 @@ function besides(path: string, target: string): string | undefined {
 
 function resolve(entries: Map<string, Entry>, wanted: string, name: string): ArchiveRange | undefined {
   let path = normalizePath(wanted);
+  const shown = `${printable(wanted)} in ${name}`;
   for (let links = 0; links <= MAX_LINKS && path !== undefined; links++) {
     const entry = entries.get(path);
     if (entry === undefined) {
       if (links === 0) return undefined;
-      throw new ImageError(`${wanted} in ${name} is a link to ${path}, which is not in the archive`);
+      throw new ImageError(`${shown} is a link to ${printable(path)}, which is not in the archive`);
     }
     if (entry.kind === "file") return { offset: entry.offset, size: entry.size };
     if (entry.kind === "other") {
       const hint = "If the archive was made with tar --sparse, make it without.";
-      throw new ImageError(`${wanted} in ${name} is not a regular file`, { hint });
+      throw new ImageError(`${shown} is not a regular file`, { hint });
     }
     path = entry.target;
-    if (path === undefined) throw new ImageError(`${wanted} in ${name} is a link that leads out of the archive`);
+    if (path === undefined) throw new ImageError(`${shown} is a link that leads out of the archive`);
   }
   if (path === undefined) return undefined;
-  throw new ImageError(`${wanted} in ${name} is a link that leads in a circle`);
+  throw new ImageError(`${shown} is a link that leads in a circle`);
 }
 
 function truncated(name: string, position: number, fileSize: number): ImageError {

@@ -1,19 +1,11 @@
-import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream, type Stats } from "node:fs";
-import { type FileHandle, open, realpath, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { Transform } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { createGunzip } from "node:zlib";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { ImageError, ImageNotFoundError } from "../errors.js";
-import { home, produceOnce } from "../store/index.js";
 import { indexArchive, type ReadAt } from "./archive-index.js";
 import type { FileTree } from "./file-tree.js";
 import { readRange } from "./read-range.js";
 import { BLOCK_BYTES } from "./tar-header.js";
+import { unpackOnce } from "./unpack-archive.js";
 
-/** A compressed archive may not become larger than this, so that a small file cannot fill the disk. */
-const MAX_UNPACKED_BYTES = 64 * 1024 ** 3;
 const WINDOW_BYTES = 32 * 1024;
 
 const COMPRESSIONS = [
@@ -69,9 +61,8 @@ function tree(file: FileHandle, name: string, find: Awaited<ReturnType<typeof in
 }
 
 async function openFile(path: string, name: string): Promise<FileHandle> {
-  const found = await stat(path).catch((cause) => {
-    throw new ImageNotFoundError(`${name}: there is no file ${path}`, { cause });
-  });
+  const found = await stat(path).catch(ignoreMissing);
+  if (found === undefined) throw new ImageNotFoundError(`${name}: there is no file ${path}`);
   if (found.isDirectory()) {
     throw new ImageError(`${name}: ${path} is a folder`, { hint: `If it is an OCI layout, write oci-layout:${path}` });
   }
@@ -79,7 +70,9 @@ async function openFile(path: string, name: string): Promise<FileHandle> {
     const hint = "An archive is read at many places, so it cannot be a pipe; save it to a file first.";
     throw new ImageError(`${name}: ${path} is not a regular file`, { hint });
   }
-  return open(path, "r");
+  return open(path, "r").catch((cause: NodeJS.ErrnoException) => {
+    throw new ImageError(`${name}: ${path} cannot be read: ${cause.code}`, { cause });
+  });
 }
 
 /** Headers of small entries stand close together: a window over the file makes one read out of many. */
@@ -109,41 +102,6 @@ async function isGzip(file: FileHandle, name: string): Promise<boolean> {
   return buffer[0] === 0x1f && buffer[1] === 0x8b;
 }
 
-async function unpackOnce(path: string, name: string, signal: AbortSignal | undefined): Promise<string> {
-  const identity = await identify(path);
-  const unpacked = join(home().blobs, "archives", `${identity}.tar`);
-  const options = {
-    find: () => stat(unpacked).then((found: Stats) => (found.isFile() ? unpacked : undefined), ignoreMissing),
-    make: (partial: string) => unpack(path, partial, name, signal),
-  };
-  return produceOnce(unpacked, signal === undefined ? options : { ...options, signal });
-}
-
-/** Changes when the file is replaced or written to. */
-async function identify(path: string): Promise<string> {
-  const real = await realpath(path);
-  const { dev, ino, size, mtimeNs, ctimeNs } = await stat(real, { bigint: true });
-  return createHash("sha256").update([real, dev, ino, size, mtimeNs, ctimeNs].join("\0")).digest("hex");
-}
-
-async function unpack(path: string, to: string, name: string, signal: AbortSignal | undefined): Promise<void> {
-  let bytes = 0;
-  const bound = new Transform({
-    transform(chunk: Buffer, _encoding, callback) {
-      bytes += chunk.length;
-      const isTooLarge = bytes > MAX_UNPACKED_BYTES;
-      callback(isTooLarge ? new ImageError(`${name} unpacks to more than ${MAX_UNPACKED_BYTES} bytes`) : null, chunk);
-    },
-  });
-  const steps = [createReadStream(path), createGunzip({ chunkSize: 256 * 1024 }), bound, createWriteStream(to)];
-  try {
-    await pipeline(steps, signal === undefined ? {} : { signal });
-  } catch (cause) {
-    if (cause instanceof ImageError || signal?.aborted) throw cause;
-    throw new ImageError(`${name} cannot be unpacked: ${(cause as Error).message}`, { cause });
-  }
-}
-
 function ignoreMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== "ENOENT") throw error;
+  if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw error;
 }

@@ -10,6 +10,7 @@ import { chooseNamed } from "./image-names.js";
 import { type Compression, layerMediaType, OCI_CONFIG, OCI_MANIFEST } from "./media-types.js";
 import type { ImageOrigin } from "./origin.js";
 import { MAX_DOCUMENT_BYTES } from "./parse-document.js";
+import { printable } from "./printable.js";
 import type { LocalSource } from "./source.js";
 
 export const DOCKER_SAVE_MANIFEST = "manifest.json";
@@ -73,7 +74,7 @@ async function makeManifest(
   const digest = digestOf(bytes);
   checkName(saved.Config, digest, tree);
   blobs.set(digest, { bytes });
-  const { rootfs } = parseImageConfig(bytes, `${saved.Config} in ${tree.name}`);
+  const { rootfs } = parseImageConfig(bytes, `${printable(saved.Config)} in ${tree.name}`);
   if (rootfs.diff_ids.length !== saved.Layers.length) {
     const counts = `${saved.Layers.length} layers, but its config has ${rootfs.diff_ids.length}`;
     throw new ImageError(`${tree.name}: ${DOCKER_SAVE_MANIFEST} names ${counts}`);
@@ -90,7 +91,7 @@ async function makeManifest(
 function checkName(path: string, digest: Digest, tree: FileTree): void {
   const hex = /^([0-9a-f]{64})(?:\.json)?$/.exec(posix.basename(path))?.[1];
   if (hex === undefined || digest === `sha256:${hex}`) return;
-  throw new ImageError(`${tree.name}: the config ${path} has the wrong content: its digest is ${digest}`, {
+  throw new ImageError(`${tree.name}: the config ${printable(path)} has the wrong content: its digest is ${digest}`, {
     hint: "The image is damaged or was tampered with.",
   });
 }
@@ -104,7 +105,7 @@ async function describeLayer(
   signal: AbortSignal | undefined,
 ): Promise<Descriptor> {
   const size = await tree.size(path);
-  if (size === undefined) throw new ImageNotFoundError(`${tree.name}: the layer ${path} is missing`);
+  if (size === undefined) throw new ImageNotFoundError(`${tree.name}: the layer ${printable(path)} is missing`);
   const head = await collect(await tree.open(path, signal, 4), 4);
   const compression = MAGIC.find(({ bytes }) => head.subarray(0, bytes.length).equals(bytes))?.compression ?? "none";
   const digest = compression === "none" ? diffId : await hashFile(path, tree, signal);

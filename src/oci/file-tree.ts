@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import { ImageError, ImageNotFoundError } from "../errors.js";
+import { printable } from "./printable.js";
 
 /** Files under `/`-separated names, whether in a folder or in a tar file. Nothing outside of it can be reached. */
 export interface FileTree extends AsyncDisposable {
@@ -33,8 +34,9 @@ export async function readWhole(
   signal: AbortSignal | undefined,
 ): Promise<Buffer> {
   const size = await tree.size(path);
-  if (size === undefined) throw new ImageNotFoundError(`${tree.name} has no file ${path}`);
-  if (size > limit) throw new ImageError(`${path} in ${tree.name} is ${size} bytes long; at most ${limit} are allowed`);
+  if (size === undefined) throw new ImageNotFoundError(`${tree.name} has no file ${printable(path)}`);
+  if (size > limit)
+    throw new ImageError(`${printable(path)} in ${tree.name} is ${size} bytes long; at most ${limit} are allowed`);
   return collect(await tree.open(path, signal), limit);
 }
 

@@ -1,4 +1,5 @@
 import { ImageError, ImageNotFoundError } from "../errors.js";
+import { printable } from "./printable.js";
 import { formatReference, parseReference } from "./reference.js";
 
 /** One of several images of a layout or archive, with the names it has there, the fullest first. */
@@ -30,7 +31,7 @@ export function listNames(entries: readonly Named<unknown>[]): string {
   const all = [...new Set(entries.map(({ names }) => names[0]))].filter((name) => name !== undefined);
   if (all.length === 0) return "None of its images has a tag; name one by its digest: @sha256:...";
   const rest = all.length > MAX_LISTED ? `, and ${all.length - MAX_LISTED} more` : "";
-  return `Write one of these after a colon: ${all.slice(0, MAX_LISTED).join(", ")}${rest}`;
+  return `Write one of these after a colon: ${all.slice(0, MAX_LISTED).map(printable).join(", ")}${rest}`;
 }
 
 /** The same name, else the same name as docker reads it (`alpine` for `docker.io/library/alpine:latest`), else the tag. */

@@ -3,7 +3,7 @@ import { isDigest, splitDigest } from "./digest.js";
 import { checkImageLayout, type Descriptor, documentType, type ImageIndex, parseIndex } from "./documents.js";
 import { type FileTree, readWhole } from "./file-tree.js";
 import { chooseNamed } from "./image-names.js";
-import { OCI_CONFIG, OCI_MANIFEST } from "./media-types.js";
+import { isConfig, OCI_MANIFEST } from "./media-types.js";
 import { type ImageOrigin, readDocument } from "./origin.js";
 import { MAX_DOCUMENT_BYTES } from "./parse-document.js";
 import { isAttestation } from "./platform.js";
@@ -60,7 +60,7 @@ function namesOf(descriptor: Descriptor): string[] {
 }
 
 function isArtifact(descriptor: Descriptor): boolean {
-  return Boolean(descriptor.artifactType) && descriptor.artifactType !== OCI_CONFIG;
+  return Boolean(descriptor.artifactType) && !isConfig(descriptor.artifactType ?? "");
 }
 
 function blobPath(descriptor: Descriptor, tree: FileTree): string {

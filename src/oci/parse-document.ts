@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { ImageError } from "../errors.js";
+import { printable } from "./printable.js";
 
 /** No document of an image may be larger: 4 MiB, as registries and containerd have it. */
 export const MAX_DOCUMENT_BYTES = 4 * 1024 * 1024;
@@ -13,7 +14,9 @@ export function parseDocument<S extends v.GenericSchema>(schema: S, bytes: Uint8
   if (result.success) return result.output;
   const [issue] = result.issues;
   const path = v.getDotPath(issue);
-  throw new ImageError(`${what} is malformed: ${path === null ? "" : `${path}: `}${describe(issue)}`);
+  throw new ImageError(
+    `${what} is malformed: ${path === null ? "" : `${printable(path)}: `}${printable(issue.message)}`,
+  );
 }
 
 function decode(bytes: Uint8Array, what: string): unknown {
@@ -25,9 +28,4 @@ function decode(bytes: Uint8Array, what: string): unknown {
   } catch (cause) {
     throw new ImageError(`${what} is not JSON`, { cause });
   }
-}
-
-/** Image content goes to terminals through this: what valibot quotes of it is cut short. */
-function describe(issue: v.BaseIssue<unknown>): string {
-  return issue.message.length > 300 ? `${issue.message.slice(0, 300)}...` : issue.message;
 }

@@ -1,4 +1,5 @@
 import type { Descriptor } from "./documents.js";
+import { printable } from "./printable.js";
 
 /** What an image is built for, in Go's words: `linux`, `amd64`, and for some architectures a variant such as `v7`. */
 export interface Platform {
@@ -26,7 +27,7 @@ export function hostPlatform(arch: string = process.arch): Platform {
 
 /** `linux/arm64/v8`, for messages. */
 export function formatPlatform(platform: Platform): string {
-  return [platform.os, platform.architecture, platform.variant].filter(Boolean).join("/");
+  return printable([platform.os, platform.architecture, platform.variant].filter(Boolean).join("/"));
 }
 
 /** Whether operating system and architecture are the same; the variant is left aside. */

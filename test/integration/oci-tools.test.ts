@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { execa } from "execa";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type LayerDescriptor, openImage } from "../../src/oci/index.js";
-import { busyboxImage, type PackedForm, type PreparedImage, packedAs } from "../support/images.js";
+import { busyboxImage, debianPythonImage, type PackedForm, type PreparedImage, packedAs } from "../support/images.js";
 
 async function digestOfLayer(layer: LayerDescriptor): Promise<{ digest: string; size: number }> {
   const hash = createHash(layer.digest.startsWith("sha512") ? "sha512" : "sha256");
@@ -68,5 +68,19 @@ describe("images as real tools write them", () => {
     await using built = await openImage(await packedAs("buildah", image));
     expect(built.config.config).toMatchObject({ User: "app", Cmd: ["sh"], WorkingDir: "/tmp" });
     expect(built.config.config.Env).toContain("MADE=yes");
+  });
+});
+
+describe("the demo's image", () => {
+  it("is a Debian with python3 in one layer, as a layout and as an archive", async () => {
+    const { layout, archive } = await debianPythonImage();
+    await using inFolder = await openImage(`oci-layout:${layout}:latest`);
+    await using inArchive = await openImage(`oci-archive:${archive}`);
+    expect(inArchive.manifestDigest).toBe(inFolder.manifestDigest);
+    expect(inArchive.config.config).toMatchObject({ Cmd: ["python3"], WorkingDir: "/" });
+    expect(inArchive.config.config.Env?.[0]).toMatch(/^PATH=.*\/usr\/bin/);
+    const [layer, ...others] = inArchive.layers;
+    expect(others).toEqual([]);
+    expect(await digestOfLayer(layer!)).toEqual({ digest: layer!.digest, size: layer!.size });
   });
 });

@@ -47,6 +47,11 @@ describe("choosing by name", () => {
     await expect(labelOf(":c")).rejects.toThrow(/there is no image c[\s\S]*after a colon: a/);
   });
 
+  it("shows tags without what could control a terminal", async () => {
+    builder.root([imageFor(host, tagged("\x1b]0;owned\x07")), imageFor(host, tagged("b\r\n"), "b")]);
+    await expect(labelOf()).rejects.toThrow(/: \?\]0;owned\?, b\?\?$/);
+  });
+
   it("does not list more tags than one can read", async () => {
     builder.root(Array.from({ length: 100 }, (_, i) => imageFor(host, tagged(`tag${i}`))));
     await expect(labelOf()).rejects.toThrow(/tag29, and 70 more/);

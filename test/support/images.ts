@@ -43,7 +43,7 @@ export type PackedForm = "oci" | "oci-archive" | "docker-archive" | "umoci" | "b
  * scratch and pushes it.
  */
 export async function packedAs(form: PackedForm, image: PreparedImage): Promise<string> {
-  const recipe = sha256Of(await readFile(join(image.layout, "index.json"))).slice(7, 19);
+  const recipe = await recipeOf(join(image.layout, "index.json"), import.meta.filename);
   const isFolder = form === "oci" || form === "umoci";
   const path = join(testCache(), `${form}-${recipe}${isFolder ? "" : ".tar"}`);
   await once(path, (partial) => PACKERS[form](image, partial));
@@ -59,8 +59,7 @@ const PACKERS: Record<PackedForm, (image: PreparedImage, to: string) => Promise<
 };
 
 async function demoImage(kind: "busybox" | "python"): Promise<PreparedImage> {
-  // The recipe is part of the name, so that a changed one is made anew.
-  const folder = join(testCache(), `${kind}-${sha256Of(await readFile(SCRIPT)).slice(7, 19)}`);
+  const folder = join(testCache(), `${kind}-${await recipeOf(SCRIPT)}`);
   await once(folder, async (partial) => {
     const layout = join(partial, "layout");
     await mkdir(layout, { recursive: true });
@@ -68,6 +67,12 @@ async function demoImage(kind: "busybox" | "python"): Promise<PreparedImage> {
     await execa("tar", ["-xf", join(partial, "image.tar"), "-C", layout]);
   });
   return { layout: join(folder, "layout"), archive: join(folder, "image.tar") };
+}
+
+/** What something is made of and by, as a part of its name: a change of either makes it anew. */
+async function recipeOf(...files: string[]): Promise<string> {
+  const contents = await Promise.all(files.map((file) => readFile(file)));
+  return sha256Of(Buffer.concat(contents)).slice(7, 19);
 }
 
 async function skopeoCopy(image: PreparedImage, to: string): Promise<void> {
