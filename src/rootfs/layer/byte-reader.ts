@@ -35,6 +35,26 @@ export class ByteReader {
     return Buffer.concat(parts, length);
   }
 
+  /** The byte `offset` further on, which stays there; `undefined` behind the end. */
+  async peek(offset: number): Promise<number | undefined> {
+    while (this.#chunk.length <= offset) {
+      const next = await this.#source.next();
+      if (next.done) return undefined;
+      this.#chunk = Buffer.concat([this.#chunk, next.value]);
+    }
+    return this.#chunk[offset];
+  }
+
+  /** Some bytes, as many as are at hand; `undefined` at the end. */
+  async readSome(): Promise<Buffer | undefined> {
+    return (await this.atEnd()) ? undefined : this.#take(this.#chunk.length);
+  }
+
+  /** Gives back the last `length` bytes of what {@link readSome} gave last. */
+  unread(last: Buffer, length: number): void {
+    if (length > 0) this.#chunk = Buffer.concat([last.subarray(last.length - length), this.#chunk]);
+  }
+
   async skip(length: number): Promise<void> {
     for (let left = length; left > 0; ) {
       if (await this.atEnd()) throw new ImageError(`The ${this.#what} is truncated`);

@@ -54,8 +54,10 @@ export async function convertLayer(source: LayerSource, options: ConvertOptions)
   // An archive that is not packed is its own blob: then one digest says it all.
   const archive = options.blobDigest === options.diffId ? undefined : new DigestCheck(options.diffId);
   const writer = await ErofsWriter.create(options.output);
+  const stop = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
   try {
-    const bytes = decompress(readBlob(source, { ...options, size: options.blobSize, digest: blob }));
+    const bytes = decompress(readBlob(source, { ...options, signal, size: options.blobSize, digest: blob }));
     const builder = new LayerBuilder(writer);
     await readArchive(bytes, builder, writer, archive);
     archive?.verify("layer's unpacked archive");
@@ -63,6 +65,8 @@ export async function convertLayer(source: LayerSource, options: ConvertOptions)
     const size = await builder.finish((archive ?? blob).value().subarray(0, 16), empty ? EMPTY_LAYER : "");
     return { size, entries: builder.entries, empty };
   } catch (error) {
+    // Whatever still waits for the source lets go of it.
+    stop.abort();
     await writer.abandon();
     await rm(options.output, { force: true });
     if (error instanceof Malformed)

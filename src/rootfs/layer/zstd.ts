@@ -1,6 +1,12 @@
+import * as zlib from "node:zlib";
 import { Decompress } from "fzstd";
 import { ImageError } from "../../errors.js";
 import { ByteReader } from "./byte-reader.js";
+import { type Codec, OUTPUT_CHUNK, runCodec } from "./codec.js";
+
+/** Node has zstd of its own from 22.15 on. */
+type MakeZstd = (options: { chunkSize: number }) => Codec;
+const createZstdDecompress = (zlib as { createZstdDecompress?: MakeZstd }).createZstdDecompress;
 
 // The format: RFC 8878, section 3.
 const FRAME_MAGIC = 0xfd2f_b528;
@@ -101,9 +107,16 @@ function parseBlockHeader(header: Buffer): { size: number; isLast: boolean } {
   return { size: type === 1 ? 1 : bits >> 3, isLast: (bits & 1) === 1 };
 }
 
-/** The data without its skippable frames, in pieces of which none goes beyond a frame. */
-export async function* splitZstd(source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
-  for await (const { bytes } of framePieces(source)) yield bytes;
+/** Unpacks zstd data of any number of frames. */
+export function unpackZstd(source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
+  if (!createZstdDecompress) return decodeZstd(source);
+  const pieces = framePieces(source);
+  // Pieces never go beyond a frame: given more, Node's stream stops at the end of a frame.
+  const next = async () => (await pieces.next()).value?.bytes as Buffer | undefined;
+  const unused = (_: Buffer, length: number) => {
+    if (length > 0) throw damaged("a frame is longer than its content");
+  };
+  return runCodec({ next, unused }, createZstdDecompress({ chunkSize: OUTPUT_CHUNK }), "layer's zstd data");
 }
 
 /** Decodes zstd data in JavaScript, for a Node that has no zstd. */

@@ -1,0 +1,327 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { PassThrough, Readable } from "node:stream";
+import { gzipSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { ImageError } from "../../src/errors.js";
+import { type ConvertOptions, convertLayer } from "../../src/rootfs/index.js";
+import { readErofsFile } from "../support/erofs-reader.js";
+import { convertToListing, inPieces, sha256, temporaryFolder } from "../support/layer-fixture.js";
+import { randomFrom } from "../support/random.js";
+import { TarBuilder } from "../support/tar-builder.js";
+
+const content = randomFrom(1).bytes(300_000);
+const archive = new TarBuilder().file("f", content).directory("d").finish();
+const digest = sha256(archive);
+
+/** Converts, and gives the message of the ImageError that it must fail with; nothing may be left on disk. */
+async function failure(
+  source: Readable | AsyncIterable<Uint8Array>,
+  options: Partial<ConvertOptions> = {},
+): Promise<string> {
+  using folder = temporaryFolder();
+  const output = join(folder.path, "layer.erofs");
+  const error = await convertLayer(source, { blobDigest: digest, diffId: digest, output, ...options }).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(ImageError);
+  expect(readdirSync(folder.path)).toEqual([]);
+  return (error as ImageError).message;
+}
+
+describe("digests", () => {
+  it("are both verified", async () => {
+    const packed = gzipSync(archive);
+    const { entries, empty } = await convertToListing(archive, { packed });
+    expect({ entries, empty }).toEqual({ entries: 2, empty: false });
+  });
+
+  it("of a blob that is another fail, with what was expected and what came", async () => {
+    const other = sha256(Buffer.from("other"));
+    const message = await failure(inPieces(archive), { blobDigest: other, diffId: other });
+    expect(message).toContain(`expected ${other}, got ${digest}`);
+  });
+
+  it("of an unpacked archive that is another fail", async () => {
+    const packed = gzipSync(archive);
+    const other = sha256(Buffer.from("other"));
+    const message = await failure(inPieces(packed), { blobDigest: sha256(packed), diffId: other });
+    expect(message).toContain(`unpacked archive is not the expected content: expected ${other}, got ${digest}`);
+  });
+
+  it("fail although the tar reader saw the end of the archive long before", async () => {
+    const longer = Buffer.concat([archive, Buffer.alloc(100_000)]);
+    expect(await failure(inPieces(longer))).toContain(`expected ${digest}`);
+  });
+
+  it("cover what follows the archive's end", async () => {
+    const longer = Buffer.concat([archive, Buffer.alloc(100_000)]);
+    expect((await convertToListing(longer)).entries).toBe(2);
+  });
+
+  it("may be SHA-512", async () => {
+    using folder = temporaryFolder();
+    const { createHash } = await import("node:crypto");
+    const sha512 = `sha512:${createHash("sha512").update(archive).digest("hex")}`;
+    const output = join(folder.path, "layer.erofs");
+    expect((await convertLayer(inPieces(archive), { blobDigest: sha512, diffId: sha512, output })).entries).toBe(2);
+  });
+
+  it.each([
+    "",
+    "sha256",
+    "sha256:",
+    "sha256:abc",
+    "md5:d41d8cd98f00b204e9800998ecf8427e",
+    `sha256:${"A".repeat(64)}`,
+    "sha256:../../x",
+  ])("that are none (%j) are refused", async (bad) => {
+    expect(await failure(inPieces(archive), { diffId: bad })).toContain("is not a digest");
+    expect(await failure(inPieces(archive), { blobDigest: bad })).toContain("is not a digest");
+  });
+});
+
+describe("the blob's size", () => {
+  it("is checked when it is known", async () => {
+    expect(await failure(inPieces(archive), { blobSize: archive.length + 1 })).toContain(
+      `truncated: it has ${archive.length} of ${archive.length + 1} bytes`,
+    );
+    expect(await failure(inPieces(archive), { blobSize: archive.length - 1 })).toContain("has more than the");
+  });
+
+  it("ends a blob without end at once", async () => {
+    async function* endless() {
+      for (;;) yield Buffer.alloc(65_536);
+    }
+    expect(await failure(endless(), { blobSize: 100_000 })).toContain("has more than the 100000 bytes");
+  });
+});
+
+describe("packing", () => {
+  it("shows in the content, whatever the media type says", async () => {
+    const gzip = "application/vnd.oci.image.layer.v1.tar+gzip";
+    const plain = "application/vnd.oci.image.layer.v1.tar";
+    expect((await convertToListing(archive, { mediaType: gzip })).entries).toBe(2);
+    expect((await convertToListing(archive, { mediaType: plain, packed: gzipSync(archive) })).entries).toBe(2);
+  });
+
+  it.each([
+    "application/vnd.oci.image.layer.v1.tar+gzip+encrypted",
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.oci.image.layer.v1.erofs",
+    "__proto__",
+    "",
+  ])("of a media type that is no layer's (%j) is refused", async (mediaType) => {
+    expect(await failure(inPieces(archive), { mediaType })).toContain(
+      `media type ${JSON.stringify(mediaType)} is not known`,
+    );
+  });
+
+  it.each([
+    ["bzip2", "bzip2"],
+    ["xz", "xz"],
+  ])("by %s is refused by name", async (tool, name) => {
+    const packed = execFileSync(tool, ["-c"], { input: archive });
+    expect(await failure(inPieces(packed), { blobDigest: sha256(packed) })).toContain(`packed by ${name}`);
+  });
+
+  it.each([1, 2, 5, 6, 7, 1000])("is recognised in pieces of %i bytes", async (pieceSize) => {
+    const small = new TarBuilder().file("f", "x").finish();
+    expect((await convertToListing(small, { pieceSize, packed: gzipSync(small) })).entries).toBe(1);
+    expect((await convertToListing(small, { pieceSize })).entries).toBe(1);
+  });
+});
+
+describe("gzip", () => {
+  it("may have several members", async () => {
+    const packed = Buffer.concat([
+      gzipSync(archive.subarray(0, 1000)),
+      gzipSync(archive.subarray(1000, 200_000)),
+      gzipSync(Buffer.alloc(0)),
+      gzipSync(archive.subarray(200_000)),
+    ]);
+    for (const pieceSize of [100, 5000, packed.length]) {
+      expect((await convertToListing(archive, { packed, pieceSize })).entries).toBe(2);
+    }
+  });
+
+  it("may be followed by what is no member, as gzip -d has it, and the digest covers that", async () => {
+    for (const trailer of [Buffer.alloc(3000), Buffer.alloc(500_000, "garbage")]) {
+      const packed = Buffer.concat([gzipSync(archive), trailer]);
+      for (const pieceSize of [1000, 65_536, packed.length]) {
+        expect((await convertToListing(archive, { packed, pieceSize })).entries).toBe(2);
+      }
+      expect(await failure(inPieces(packed), { blobDigest: sha256(gzipSync(archive)), diffId: digest })).toContain(
+        "layer's blob is not",
+      );
+    }
+  });
+
+  it.each([5, 10, 500, -1])("that ends early (at byte %i) is truncated", async (end) => {
+    const packed = gzipSync(archive).subarray(0, end);
+    const message = await failure(inPieces(packed), { blobDigest: sha256(packed), diffId: digest });
+    expect(message).toMatch(/gzip data is truncated|gzip data is damaged or truncated: unexpected end of file/);
+  });
+
+  it("that is damaged is refused", async () => {
+    const packed = gzipSync(archive);
+    packed[20] = (packed[20] ?? 0) ^ 0xff;
+    const message = await failure(inPieces(packed), { blobDigest: sha256(packed), diffId: digest });
+    expect(message).toMatch(/gzip data is damaged|not the expected content|cannot be used/);
+  });
+
+  it("may have a name, a comment, extra data and a checksum in its header", async () => {
+    const small = new TarBuilder().file("f", "x").finish();
+    const start = Buffer.from([0x1f, 0x8b, 8, 2 | 4 | 8 | 16, 0, 0, 0, 0, 0, 3, 5, 0]);
+    const packed = Buffer.concat([start, Buffer.from("extraname\0comment\0cc"), gzipSync(small).subarray(10)]);
+    for (const pieceSize of [1, 13, packed.length]) {
+      expect((await convertToListing(small, { packed, pieceSize })).entries).toBe(1);
+    }
+  });
+
+  it.each([
+    ["reserved flags", Buffer.from([0x1f, 0x8b, 8, 0x80, 0, 0, 0, 0, 0, 3])],
+    [
+      "a name without end",
+      Buffer.concat([Buffer.from([0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3]), Buffer.alloc(100_000, "n")]),
+    ],
+  ])("with %s is refused", async (_, packed) => {
+    expect(await failure(inPieces(packed), { blobDigest: sha256(packed), diffId: digest })).toContain(
+      "gzip data is damaged",
+    );
+  });
+
+  it("of a wrong digest is called that, even if it is truncated too", async () => {
+    const packed = gzipSync(archive);
+    const message = await failure(inPieces(packed.subarray(0, 1000)), { blobDigest: sha256(packed), diffId: digest });
+    expect(message).toContain("layer's blob is not the expected content");
+  });
+});
+
+describe("a source", () => {
+  it("that fails gives its own error, and nothing stays", async () => {
+    using folder = temporaryFolder();
+    const broken = new Error("the network is gone");
+    async function* source() {
+      yield archive.subarray(0, 70_000);
+      throw broken;
+    }
+    for (const bytes of [source(), Readable.from(source())]) {
+      const options = { blobDigest: digest, diffId: digest, output: join(folder.path, "x") };
+      await expect(convertLayer(bytes, options)).rejects.toBe(broken);
+    }
+    expect(readdirSync(folder.path)).toEqual([]);
+  });
+
+  it("that fails while packed gives its own error", async () => {
+    using folder = temporaryFolder();
+    const broken = new Error("the network is gone");
+    const packed = gzipSync(archive);
+    async function* source() {
+      yield packed.subarray(0, 70_000);
+      throw broken;
+    }
+    const options = { blobDigest: digest, diffId: digest, output: join(folder.path, "x") };
+    await expect(convertLayer(source(), options)).rejects.toBe(broken);
+    expect(readdirSync(folder.path)).toEqual([]);
+  });
+
+  it("is closed when the archive turns out to be bad", async () => {
+    const source = inPieces(Buffer.concat([Buffer.alloc(100_000, "bad"), Buffer.alloc(10_000_000)]));
+    expect(await failure(source)).toContain("checksum");
+    expect(source.destroyed).toBe(true);
+  });
+
+  it("that gives text is refused", async () => {
+    using folder = temporaryFolder();
+    const source = Readable.from(["text"]) as Readable;
+    const options = { blobDigest: digest, diffId: digest, output: join(folder.path, "x") };
+    await expect(convertLayer(source, options)).rejects.toThrow(TypeError);
+  });
+});
+
+describe("a conversion", () => {
+  it("that is aborted while it waits for the source ends at once, and leaves nothing", async () => {
+    using folder = temporaryFolder();
+    const source = new PassThrough();
+    source.write(archive.subarray(0, 70_000));
+    const controller = new AbortController();
+    const reason = new Error("no longer wanted");
+    const options = { blobDigest: digest, diffId: digest, output: join(folder.path, "x"), signal: controller.signal };
+    const converting = convertLayer(source, options);
+    setTimeout(() => controller.abort(reason), 20);
+    await expect(converting).rejects.toBe(reason);
+    expect(source.destroyed).toBe(true);
+    expect(readdirSync(folder.path)).toEqual([]);
+  });
+
+  it("that is aborted beforehand does not begin", async () => {
+    using folder = temporaryFolder();
+    const output = join(folder.path, "x");
+    const options = { blobDigest: digest, diffId: digest, output, signal: AbortSignal.abort() };
+    await expect(convertLayer(inPieces(archive), options)).rejects.toThrow("aborted");
+    expect(existsSync(output)).toBe(false);
+  });
+
+  it("reports how far it is, in bytes of the blob", async () => {
+    const packed = gzipSync(archive);
+    const seen: number[] = [];
+    await convertToListing(archive, { packed, pieceSize: 10_000, onProgress: (bytes) => seen.push(bytes) });
+    expect(seen.at(-1)).toBe(packed.length);
+    expect(seen).toEqual([...seen].sort((a, b) => a - b));
+    expect(seen.length).toBeGreaterThan(5);
+  });
+
+  it("writes the same bytes however the source comes", async () => {
+    using folder = temporaryFolder();
+    const images: Buffer[] = [];
+    for (const [i, size] of [100, 65_536, 1_000_000].entries()) {
+      const output = join(folder.path, String(i));
+      await convertLayer(inPieces(archive, size), { blobDigest: digest, diffId: digest, output });
+      images.push(readFileSync(output));
+    }
+    expect(images[1]?.equals(images[0] as Buffer)).toBe(true);
+    expect(images[2]?.equals(images[0] as Buffer)).toBe(true);
+  });
+
+  it("replaces what is at its output", async () => {
+    using folder = temporaryFolder();
+    const output = join(folder.path, "x");
+    writeFileSync(output, Buffer.alloc(10_000_000, "old"));
+    const { size } = await convertLayer(inPieces(archive), { blobDigest: digest, diffId: digest, output });
+    expect(statSync(output).size).toBe(size);
+    expect(readErofsFile(output, "f").equals(content)).toBe(true);
+  });
+
+  it("fails with the system's error when it cannot write", async () => {
+    const options = { blobDigest: digest, diffId: digest, output: "/nonexistent/folder/x" };
+    await expect(convertLayer(inPieces(archive), options)).rejects.toMatchObject({ code: "ENOENT" });
+  });
+
+  it.runIf(existsSync("/dev/full"))("fails with the system's error when the disk is full", async () => {
+    // /dev/full takes no byte; nothing else is known to be full everywhere.
+    const large = new TarBuilder().file("f", randomFrom(2).bytes(3_000_000)).finish();
+    using folder = temporaryFolder();
+    execFileSync("ln", ["-s", "/dev/full", join(folder.path, "x")]);
+    const options = { blobDigest: sha256(large), diffId: sha256(large), output: join(folder.path, "x") };
+    await expect(convertLayer(inPieces(large), options)).rejects.toMatchObject({ code: "ENOSPC" });
+    expect(readdirSync(folder.path)).toEqual([]);
+  });
+});
+
+describe("an empty layer", () => {
+  it.each([
+    ["of two zero blocks", Buffer.alloc(1024)],
+    ["of no bytes", Buffer.alloc(0)],
+    ["of a PAX header alone", new TarBuilder().pax({ comment: "x" }, "g").finish()],
+  ])("%s is reported, and is a valid image", async (_, bytes) => {
+    const { empty, entries, listing } = await convertToListing(bytes);
+    expect({ empty, entries, paths: Object.keys(listing) }).toEqual({ empty: true, entries: 0, paths: ["."] });
+  });
+
+  it("is not one that only describes the root", async () => {
+    expect((await convertToListing(new TarBuilder().directory("./").finish())).empty).toBe(false);
+  });
+});
