@@ -45,6 +45,7 @@ async function findCompiler(architecture: Architecture): Promise<string | undefi
 }
 
 async function compile(files: string[], output: string, architecture: Architecture, work: LongWork): Promise<void> {
+  if (!(await findCompiler(architecture)) && canInstall()) await aptInstall(["gcc", "libc6-dev"], work);
   const compiler = await findCompiler(architecture);
   if (!compiler)
     throw new AssetsError(`there is no C compiler for the guest's agent (${architecture})`, { hint: installHint() });

@@ -1,15 +1,7 @@
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { Command } from "commander";
-import {
-  ExecFailure,
-  home,
-  Image,
-  isName,
-  listImages,
-  parseEnv,
-  type VmProcess,
-} from "../index.js";
+import { ExecFailure, home, Image, isName, listImages, parseEnv, type VmProcess } from "../index.js";
 import { Interrupted, onInterrupt } from "./interrupt.js";
 import { collect, memoryMiB, wholeNumber } from "./options.js";
 import { progressReporter } from "./progress.js";
@@ -90,19 +82,19 @@ async function openImage(reference: string, { memory, vcpus, name }: RunFlags, s
 
 /** Connects a process to our own streams until it has ended, and gives its exit code. */
 async function attach(child: VmProcess): Promise<number> {
-  process.stdin.on("error", () => undefined);
   // The command may end without having read everything.
   const input = pipeline(process.stdin, child.stdin).catch(() => undefined);
-  const output = Promise.all([
+  const outputs = [
     pipeline(child.stdout, process.stdout, { end: false }),
     pipeline(child.stderr, process.stderr, { end: false }),
-  ]).catch((error: unknown) => {
-    // Our reader went away, as in `| head`: the command has nobody to write for.
-    child.kill("SIGPIPE");
-    if ((error as NodeJS.ErrnoException).code !== "EPIPE") throw error;
-  });
+  ].map((output) =>
+    output.catch((error: NodeJS.ErrnoException) => {
+      // Our reader went away, as in `| head`: the command has nobody to write for. Of anything else wait() knows more.
+      if (error.code === "EPIPE") child.kill("SIGPIPE");
+    }),
+  );
   const { exitCode } = await child.wait();
-  await output;
+  await Promise.all(outputs);
   process.stdin.destroy();
   await input;
   return exitCode;

@@ -4,6 +4,7 @@ import { UsageError } from "../errors.js";
 import { ensureTemplate, findTemplate, type Runtime, type Template } from "../machine/index.js";
 import { openImage } from "../oci/index.js";
 import { home, produceOnce, sweepPartials } from "../store/index.js";
+import { together } from "../together.js";
 import { bake } from "./bake.js";
 import { ensureLayers } from "./layers.js";
 import { readMetadata, type SnapshotMetadata } from "./metadata.js";
@@ -32,9 +33,9 @@ export async function bakeImage(runtime: Runtime, reference: string, options: Ba
   }
   await sweepPartials(snapshots);
   // A first boot and the conversion of the layers do not need each other.
-  const [template, layers] = await Promise.all([
-    ensureTemplate(runtime, size, options),
-    ensureLayers(content, options),
+  const [template, layers] = await together(options.signal, [
+    (signal) => ensureTemplate(runtime, size, { ...options, signal }),
+    (signal) => ensureLayers(content, { ...options, signal }),
   ]);
   const { folder, key, name } = placeFor(template);
   const { manifestDigest } = content;

@@ -3,6 +3,7 @@ import type { ImageContent, LayerDescriptor } from "../oci/index.js";
 import type { LongWork } from "../progress.js";
 import { LayerStore, type StoredLayer } from "../rootfs/index.js";
 import { home } from "../store/index.js";
+import { together } from "../together.js";
 
 /** Conversion is bound by the processor; more at once only help where a source is slow. */
 const AT_ONCE = 2;
@@ -19,22 +20,12 @@ export async function ensureLayers(content: ImageContent, work: LongWork): Promi
   const distinct = new Map(content.layers.map((layer) => [layer.diffId as string, layer]));
   const stored = new Map<string, StoredLayer>();
   const queue = [...distinct.values()];
-  const failed = new AbortController();
-  const signal = work.signal ? AbortSignal.any([work.signal, failed.signal]) : failed.signal;
-  const convertNext = async (): Promise<void> => {
+  const convertAll = async (signal: AbortSignal): Promise<void> => {
     for (let layer = queue.shift(); layer; layer = queue.shift()) {
       stored.set(layer.diffId, await ensureLayer(store, layer, { ...work, signal }));
     }
   };
-  const converters = Array.from({ length: AT_ONCE }, () => convertNext());
-  try {
-    await Promise.all(converters);
-  } catch (error) {
-    failed.abort();
-    // The others must have let go of their files before anybody hears of the failure.
-    await Promise.allSettled(converters);
-    throw error;
-  }
+  await together(work.signal, Array(AT_ONCE).fill(convertAll));
   const layers = content.layers.map((layer) => stored.get(layer.diffId)).filter((layer) => layer !== undefined);
   const filled = layers.filter((layer) => !layer.empty);
   if (filled.length > MOST_LAYERS) {

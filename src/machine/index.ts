@@ -6,5 +6,5 @@ export {
   proveAccelerator,
 } from "./accelerators.js";
 export { CAPTURE_FILES, Machine, type RestoreOptions, type RestoreSource, templateSource } from "./machine.js";
-export { openRuntime, type Runtime, type RuntimeOptions } from "./runtime.js";
+export { openRuntime, type Runtime } from "./runtime.js";
 export { ensureTemplate, findTemplate, type Size, type Template } from "./template.js";

@@ -1,5 +1,6 @@
 import { type Assets, ensureAssets } from "../assets/index.js";
 import { type Accelerator, type Hypervisor, Qemu } from "../engine/index.js";
+import { UsageError } from "../errors.js";
 import { clone, type MemoryStrategy, procfs, sweepRam } from "../memory/index.js";
 import type { LongWork } from "../progress.js";
 import { home, sweepPartials } from "../store/index.js";
@@ -13,19 +14,20 @@ export interface Runtime {
   memory: MemoryStrategy;
 }
 
-/** Overrides for tests and benchmarks. */
-export interface RuntimeOptions extends LongWork {
-  memory?: "procfs" | "clone" | undefined;
-}
-
 /** Finds (on first use: obtains) the assets and chooses the accelerator. Cheap when that was done before. */
-export async function openRuntime(options: RuntimeOptions = {}): Promise<Runtime> {
+export async function openRuntime(work: LongWork = {}): Promise<Runtime> {
   const { run, templates, assets: assetsFolder } = home();
-  const assets = await ensureAssets(options);
+  const assets = await ensureAssets(work);
   await Promise.all([sweepRam(run), sweepPartials(templates), sweepPartials(assetsFolder)]);
   const hypervisor = new Qemu(assets.qemu.path, assets.qemu.version);
-  const accelerator = await chooseAccelerator(assets, hypervisor, options);
-  // Only Linux shows another process's memory as files.
-  const strategy = options.memory ?? (process.platform === "linux" ? "procfs" : "clone");
-  return { assets, hypervisor, accelerator, memory: strategy === "procfs" ? procfs : clone(run) };
+  const accelerator = await chooseAccelerator(assets, hypervisor, work);
+  return { assets, hypervisor, accelerator, memory: chooseMemory(run) };
+}
+
+/** Only Linux shows another process's memory as files; `SUPERMACHINE_MEMORY` overrides the choice. */
+function chooseMemory(folder: string): MemoryStrategy {
+  const asked = process.env.SUPERMACHINE_MEMORY || (process.platform === "linux" ? "procfs" : "clone");
+  if (asked === "procfs") return procfs;
+  if (asked === "clone") return clone(folder);
+  throw new UsageError(`SUPERMACHINE_MEMORY is ${asked}; it can be procfs or clone`);
 }

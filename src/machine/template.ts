@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import * as v from "valibot";
 import type { Hardware } from "../engine/index.js";
 import { VmError } from "../errors.js";
@@ -59,7 +59,7 @@ function shapeOf({ assets, hypervisor, accelerator }: Runtime, size: Size): { ke
   const hardware: Hardware = { architecture: assets.architecture, accelerator, memoryMiB, vcpus };
   // With an accelerator the guest sees the host's own CPU.
   const cpu = accelerator === "tcg" ? "emulated" : cpus()[0]?.model;
-  const shape = [hardware, hypervisor.identity, cpu, assets.kernel.digest, assets.initramfs];
+  const shape = [hardware, hypervisor.identity, cpu, assets.kernel.digest, basename(assets.initramfs)];
   return { key: createHash("sha256").update(JSON.stringify(shape)).digest("hex").slice(0, 24), hardware };
 }
 

@@ -65,7 +65,7 @@ class FileCopy implements WorkerRam {
   async capture(): Promise<Delta> {
     await using template = await open(this.#template, "r");
     await using own = await open(this.file.path, "r");
-    return difference(template, own);
+    return await difference(template, own);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
