@@ -54,7 +54,9 @@ rows.push(
   ["next command", `${median(next)} ms`],
 );
 for (const [name, value] of rows) print(`${name.padEnd(38)} ${value}`);
-print(`\nEverything is kept in ${home().root}.\nTry: npx supermachine run oci-archive:${join(archive)} -- ${kind === "python" ? "python3" : "sh"} -c '...'`);
+print(
+  `\nEverything is kept in ${home().root}.\nTry: npx supermachine run oci-archive:${join(archive)} -- ${kind === "python" ? "python3" : "sh"} -c '...'`,
+);
 
 function record({ phase, item, finished }: ProgressEvent): void {
   const now = performance.now();

@@ -36,10 +36,11 @@ install_tools() {
   [[ $(id -u) -eq 0 ]] || die "missing: ${missing[*]}. Install them with: sudo apt-get install ${missing[*]}"
   say "installing ${missing[*]}"
   local options=(-o DPkg::Lock::Timeout=300 -y -qq --no-install-recommends)
-  DEBIAN_FRONTEND=noninteractive apt-get install "${options[@]}" "${missing[@]}" >&2 && return 0
-  # The package lists may be missing or too old for the archive.
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get install "${options[@]}" "${missing[@]}" >"$work/log" 2>&1 && return 0
+  say "fetching the package lists, which are missing or too old"
   apt-get update -qq -o DPkg::Lock::Timeout=300 >&2
-  DEBIAN_FRONTEND=noninteractive apt-get install "${options[@]}" "${missing[@]}" >&2
+  apt-get install "${options[@]}" "${missing[@]}" >"$work/log" 2>&1 || { cat "$work/log" >&2; die "apt-get failed"; }
 }
 
 codename() {
