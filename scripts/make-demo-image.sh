@@ -27,10 +27,16 @@ command -v apt-get >/dev/null || die "this needs Debian or Ubuntu: there is no a
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 
+# A busybox that needs libraries would not run in the image.
+have() { # TOOL
+  command -v "$1" >/dev/null || return 1
+  [[ $1 != busybox ]] || ! ldd "$(command -v busybox)" >/dev/null 2>&1
+}
+
 install_tools() {
   local missing=() i
   for i in "${!tools[@]}"; do
-    command -v "${tools[i]}" >/dev/null || missing+=("${packages[i]}")
+    have "${tools[i]}" || missing+=("${packages[i]}")
   done
   [[ ${#missing[@]} -gt 0 ]] || return 0
   [[ $(id -u) -eq 0 ]] || die "missing: ${missing[*]}. Install them with: sudo apt-get install ${missing[*]}"
