@@ -310,7 +310,10 @@ static void take_input(struct link *link) {
 
 static void hang_up(struct link *link) {
   /* A virtio port reads as ended while no host is there, and says so once; a socket ends for ever. */
-  if (getpid() != 1 && link->index == LINK_CONTROL) _exit(0);
+  if (getpid() == 1 || link->index != LINK_CONTROL) return;
+  /* So that no half-written file is taken for a whole one because its pipe has ended. */
+  for (int i = 0; i < LINKS; i++) streams_detach(&links[i]);
+  _exit(0);
 }
 
 void link_receive(struct link *link) {

@@ -36,7 +36,7 @@ static bool on_its_way(int error) { return error == ENOENT || error == ENXIO || 
 
 static void mount_layer(const struct assemble_request *request, size_t index, int64_t end) {
   uint16_t lun = request->luns[index];
-  char folder[16];
+  char folder[24];
   snprintf(folder, sizeof folder, "%zu", index);
   if (mkdir(folder, 0755) < 0) cannot("making a folder for layer", folder);
   int error = try_layer(lun, folder);
@@ -60,7 +60,7 @@ static void lower_option(char *options, size_t layers) {
 
 /* The root folder of the stack is the upper layer's own, so it must look like the highest layer's. */
 static void copy_root_attributes(size_t layers) {
-  char top[16];
+  char top[24];
   struct stat stat_of_top;
   snprintf(top, sizeof top, "%zu", layers - 1);
   if (stat(top, &stat_of_top) < 0) cannot("looking at the root of layer", top);

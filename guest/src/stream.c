@@ -180,10 +180,10 @@ static void forget(struct stream *stream) {
 }
 
 static void stop(struct stream *stream) {
-  forget(stream);
   /* A built-in task removes what it has half done; before its pipe is closed, so that it sees no regular end. */
   if (stream->kind == KIND_EXEC) send_signal(stream, SIGKILL, true);
   else send_signal(stream, stream->kind == KIND_ASSEMBLE ? SIGKILL : SIGTERM, false);
+  forget(stream);
   for (int i = 0; i < OUTPUTS; i++) stream_close_output(stream, i);
   if (stream->status_fd >= 0) close(stream->status_fd);
   stream->status_fd = -1;

@@ -1,0 +1,139 @@
+import { execFileSync, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
+import { join, resolve } from "node:path";
+import type { Duplex } from "node:stream";
+import { Agent, type ConnectOptions, type ExecRequest } from "../../src/guest/index.js";
+
+const GUEST = resolve("guest");
+const FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Werror"];
+const SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"];
+
+export type Build = "plain" | "sanitized";
+
+/** Compiles sources of guest/ once for each state they are in. */
+export function compile(name: string, sources: string[], flags: string[]): string {
+  const inputs = [...sources, ...sourcesOf("src").filter((path) => path.endsWith(".h"))];
+  const hash = createHash("sha256").update(flags.join());
+  for (const path of inputs) hash.update(readFileSync(path));
+  const folder = resolve(".tmp", "guest-tests");
+  const program = join(folder, `${name}-${hash.digest("hex").slice(0, 16)}`);
+  if (existsSync(program)) return program;
+  mkdirSync(folder, { recursive: true });
+  const partial = `${program}.${process.pid}`;
+  execFileSync("cc", [...FLAGS, ...flags, `-I${join(GUEST, "src")}`, "-o", partial, ...sources], { stdio: "pipe" });
+  renameSync(partial, program);
+  return program;
+}
+
+export function sourcesOf(folder: string): string[] {
+  return readdirSync(join(GUEST, folder)).map((name) => join(GUEST, folder, name));
+}
+
+function program(build: Build): string {
+  if (process.env.SUPERMACHINE_TEST_AGENT) return resolve(process.env.SUPERMACHINE_TEST_AGENT);
+  const sources = sourcesOf("src").filter((path) => path.endsWith(".c"));
+  return build === "plain"
+    ? compile("agent", sources, ["-Os", "-static", "-s"])
+    : compile("agent-asan", sources, SANITIZE);
+}
+
+/** Puts a static helper program of guest/test/ at `path`. */
+export function compileHelper(name: string, path: string): void {
+  copyFileSync(compile(name, [join(GUEST, "test", `${name}.c`)], ["-D_GNU_SOURCE", "-Os", "-static", "-s"]), path);
+}
+
+export function sanitizedParserTest(): string {
+  return compile(
+    "parse-test",
+    ["src/wire.c", "src/request.c", "test/parse-test.c"].map((path) => join(GUEST, path)),
+    SANITIZE,
+  );
+}
+
+export interface AgentProcess extends AsyncDisposable {
+  pid: number;
+  links: { control: Duplex; bulk: Duplex };
+  /** What it said on its console so far. */
+  console: () => string;
+  exited: Promise<number | null>;
+}
+
+/** Runs the agent as an ordinary process whose tasks see `root`. */
+export function startAgentProcess(build: Build, root = "/"): AgentProcess {
+  const child = spawn(program(build), ["--links", "3,4", "--root", root], {
+    stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"],
+    env: { ASAN_OPTIONS: "detect_leaks=0:abort_on_error=0:exitcode=99" },
+  });
+  let text = "";
+  child.stderr?.on("data", (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  const exited = new Promise<number | null>((resolve) => child.on("exit", (code) => resolve(code)));
+  const [, , , control, bulk] = child.stdio;
+  return {
+    pid: child.pid ?? 0,
+    links: { control: control as Duplex, bulk: bulk as Duplex },
+    console: () => text,
+    exited,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await exited;
+    },
+  };
+}
+
+export interface RunningAgent extends AsyncDisposable {
+  agent: Agent;
+  process: AgentProcess;
+}
+
+export async function startAgent(
+  build: Build,
+  options: { root?: string; connect?: ConnectOptions } = {},
+): Promise<RunningAgent> {
+  const process = startAgentProcess(build, options.root);
+  const agent = await Agent.connect(process.links, { timeoutMs: 20_000, ...options.connect });
+  return {
+    agent,
+    process,
+    async [Symbol.asyncDispose]() {
+      agent.close();
+      await process[Symbol.asyncDispose]();
+    },
+  };
+}
+
+export interface RunResult {
+  exitCode: number | null;
+  signal: string | null;
+  truncated: boolean;
+  stdout: Buffer;
+  stderr: Buffer;
+}
+
+/** Runs a command to its end and collects what it wrote. */
+export async function run(
+  agent: Agent,
+  argv: string[],
+  options: Partial<ExecRequest> & { input?: string | Buffer } = {},
+): Promise<RunResult> {
+  const { input, ...request } = options;
+  const process = await agent.exec({ argv, ...(input === undefined ? {} : { stdin: "pipe" }), ...request });
+  const stdout: Buffer[] = [];
+  const stderr: Buffer[] = [];
+  process.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
+  process.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
+  if (input !== undefined) process.stdin.end(input);
+  const status = await process.wait();
+  return { ...status, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) };
+}
+
+/** A zombie that nobody has reaped yet does not run. */
+export function isRunning(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}
