@@ -5,6 +5,7 @@ export {
   isolation,
   proveAccelerator,
 } from "./accelerators.js";
+export { boot } from "./boot.js";
 export { CAPTURE_FILES, Machine, type RestoreOptions, type RestoreSource, templateSource } from "./machine.js";
 export { openRuntime, type Runtime } from "./runtime.js";
 export { ensureTemplate, findTemplate, type Size, type Template } from "./template.js";
