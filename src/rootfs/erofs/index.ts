@@ -2,4 +2,4 @@ export type { FileContent } from "./file-content.js";
 export { type Attributes, BLOCK_SIZE, type FileType, readSuperblock, type SuperblockSummary } from "./format.js";
 export type { Directory, Leaf, Node } from "./node.js";
 export { ErofsWriter } from "./writer.js";
-export { isStorableXattr } from "./xattr.js";
+export { checkXattrs, isStorableXattr } from "./xattr.js";

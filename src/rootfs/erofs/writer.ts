@@ -16,7 +16,7 @@ import {
 import { MetadataArea } from "./metadata-area.js";
 import type { Directory, Leaf } from "./node.js";
 import { OutputFile } from "./output-file.js";
-import { encodeXattrs, MAX_XATTR_SIZE } from "./xattr.js";
+import { encodeXattrs } from "./xattr.js";
 
 /** Linux accepts no longer target of a symbolic link. */
 const MAX_TARGET = 4095;
@@ -154,7 +154,6 @@ export class ErofsWriter {
     following: Buffer,
     xattrs = encodeXattrs(fields.attributes.xattrs),
   ): number {
-    if (xattrs.length > MAX_XATTR_SIZE) throw new Malformed("its extended attributes are too large");
     const size = INODE_SIZE + xattrs.length + following.length;
     const inode = { ...fields, xattrSize: xattrs.length, number: ++this.#inodes, links: 1 };
     if (size <= BLOCK_SIZE) {

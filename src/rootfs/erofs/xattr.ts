@@ -3,7 +3,10 @@ import { Malformed, printable } from "../malformed.js";
 const HEADER_SIZE = 12;
 const MAX_NAME = 255;
 const MAX_VALUE = 65_535;
-const MAX_COUNT = 255;
+/** One less than the 8-bit count of shared attributes holds: the overlay's mark may be added to an image's own. */
+const MAX_COUNT = 254;
+/** The count of 4-byte units that follow an inode has 16 bits, which is 262,148 bytes; the rest is for the mark. */
+const MAX_SIZE = 262_000;
 
 /** Name prefixes that EROFS stores as a number (`EROFS_XATTR_INDEX_*`); the two ACLs are whole names. */
 const PREFIXES: readonly [prefix: string, index: number][] = [
@@ -19,6 +22,23 @@ const ACLS: ReadonlyMap<string, number> = new Map([
 /** Whether EROFS can store an attribute of this name; the others are those of no Linux file system (macOS, NFS). */
 export function isStorableXattr(name: string): boolean {
   return ACLS.has(name) || PREFIXES.some(([prefix]) => name.startsWith(prefix) && name.length > prefix.length);
+}
+
+/**
+ * Checks that an inode can have these attributes, whose names {@link isStorableXattr} has accepted.
+ *
+ * @throws Malformed when they are too many or too large.
+ */
+export function checkXattrs(xattrs: ReadonlyMap<string, Buffer>): void {
+  let size = HEADER_SIZE;
+  for (const [name, value] of xattrs) {
+    const shown = `its extended attribute "${printable(name)}"`;
+    if (name.length > MAX_NAME) throw new Malformed(`the name of ${shown} has more than ${MAX_NAME} bytes`);
+    if (value.length > MAX_VALUE) throw new Malformed(`${shown} has more than ${MAX_VALUE} bytes`);
+    size += entrySize(name.length, value.length);
+  }
+  if (xattrs.size > MAX_COUNT) throw new Malformed(`it has more than ${MAX_COUNT} extended attributes`);
+  if (size > MAX_SIZE) throw new Malformed(`its extended attributes have more than ${MAX_SIZE} bytes`);
 }
 
 /** The attributes as they follow an inode: a header and the entries. Empty when there are none. */
@@ -40,33 +60,26 @@ export function encodeSharedXattrs(ids: readonly number[]): Buffer {
 
 /** One buffer for each attribute, a multiple of 4 bytes long. */
 export function encodeEntries(xattrs: ReadonlyMap<string, Buffer>): Buffer[] {
-  if (xattrs.size > MAX_COUNT) throw new Malformed(`it has more than ${MAX_COUNT} extended attributes`);
-  return [...xattrs].map(([name, value]) => encodeEntry(name, value));
+  return [...xattrs].map(([name, value]) => {
+    const { index, suffix } = splitName(name);
+    const entry = Buffer.alloc(entrySize(suffix.length, value.length));
+    entry.writeUInt8(suffix.length, 0);
+    entry.writeUInt8(index, 1);
+    entry.writeUInt16LE(value.length, 2);
+    entry.write(suffix, 4, "latin1");
+    value.copy(entry, 4 + suffix.length);
+    return entry;
+  });
 }
 
-function encodeEntry(name: string, value: Buffer): Buffer {
-  const { index, suffix } = splitName(name);
-  if (name.length > MAX_NAME)
-    throw new Malformed(`the name of its extended attribute "${printable(name)}" is too long`);
-  if (value.length > MAX_VALUE) {
-    throw new Malformed(`its extended attribute "${printable(name)}" has more than ${MAX_VALUE} bytes`);
-  }
-  const entry = Buffer.alloc(Math.ceil((4 + suffix.length + value.length) / 4) * 4);
-  entry.writeUInt8(suffix.length, 0);
-  entry.writeUInt8(index, 1);
-  entry.writeUInt16LE(value.length, 2);
-  entry.write(suffix, 4, "latin1");
-  value.copy(entry, 4 + suffix.length);
-  return entry;
+function entrySize(nameLength: number, valueLength: number): number {
+  return Math.ceil((4 + nameLength + valueLength) / 4) * 4;
 }
 
 function splitName(name: string): { index: number; suffix: string } {
   const acl = ACLS.get(name);
   if (acl !== undefined) return { index: acl, suffix: "" };
   const known = PREFIXES.find(([prefix]) => name.startsWith(prefix));
-  if (!known) throw new Malformed(`its extended attribute "${printable(name)}" is of an unknown kind`);
+  if (!known) throw new TypeError(`EROFS has no place for the extended attribute ${name}`);
   return { index: known[1], suffix: name.slice(known[0].length) };
 }
-
-/** At most so many bytes can follow an inode: its count of 4-byte units has 16 bits. */
-export const MAX_XATTR_SIZE = HEADER_SIZE + 4 * 65_534;

@@ -1,4 +1,4 @@
-import { type Attributes, isStorableXattr } from "../erofs/index.js";
+import { type Attributes, checkXattrs, isStorableXattr } from "../erofs/index.js";
 import type { TarEntry } from "../tar/index.js";
 
 /**
@@ -20,8 +20,11 @@ export function attributesOf(entry: TarEntry): Attributes {
 }
 
 function acceptedXattrs(xattrs: ReadonlyMap<string, Buffer>): ReadonlyMap<string, Buffer> | undefined {
-  const accepted = [...xattrs].filter(
-    ([name]) => isStorableXattr(name) && !OVERLAY_PREFIXES.some((prefix) => name.startsWith(prefix)),
-  );
-  return accepted.length === 0 ? undefined : new Map(accepted);
+  const accepted = new Map([...xattrs].filter(([name]) => isStorableXattr(name) && !steersOverlay(name)));
+  checkXattrs(accepted);
+  return accepted.size === 0 ? undefined : accepted;
+}
+
+function steersOverlay(name: string): boolean {
+  return OVERLAY_PREFIXES.some((prefix) => name.startsWith(prefix));
 }

@@ -111,12 +111,26 @@ function parseBlockHeader(header: Buffer): { size: number; isLast: boolean } {
 export function unpackZstd(source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
   if (!createZstdDecompress) return decodeZstd(source);
   const pieces = framePieces(source);
-  // Pieces never go beyond a frame: given more, Node's stream stops at the end of a frame.
-  const next = async () => (await pieces.next()).value?.bytes as Buffer | undefined;
+  const next = () => nextPortion(pieces);
   const unused = (_: Buffer, length: number) => {
     if (length > 0) throw damaged("a frame is longer than its content");
   };
   return runCodec({ next, unused }, createZstdDecompress({ chunkSize: OUTPUT_CHUNK }), "layer's zstd data");
+}
+
+/**
+ * As much of the data as is worth a call of Node's decoder, but never beyond the end of a frame: given more, it stops there.
+ */
+async function nextPortion(pieces: AsyncGenerator<FramePiece>): Promise<Buffer | undefined> {
+  const portion: Buffer[] = [];
+  for (let size = 0; size < OUTPUT_CHUNK; ) {
+    const { value, done } = await pieces.next();
+    if (done) break;
+    portion.push(value.bytes);
+    size += value.bytes.length;
+    if (value.endsFrame) break;
+  }
+  return portion.length === 0 ? undefined : Buffer.concat(portion);
 }
 
 /** Decodes zstd data in JavaScript, for a Node that has no zstd. */
