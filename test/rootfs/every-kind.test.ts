@@ -25,7 +25,7 @@ asRoot.each([
     const folder = join(dirname(archive), "extracted");
     const image = join(dirname(archive), "layer.erofs");
     mkdirSync(folder);
-    execFileSync("tar", ["--xattrs", "--xattrs-include=*", "-xpf", archive, "-C", folder]);
+    execFileSync("tar", ["--warning=no-timestamp", "--xattrs", "--xattrs-include=*", "-xpf", archive, "-C", folder]);
     extracted = readFolder(folder);
     const digest = await digestOf(archive);
     await convertLayer(createReadStream(archive), { blobDigest: digest, diffId: digest, output: image });

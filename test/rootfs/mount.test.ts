@@ -31,6 +31,20 @@ describe.runIf(canMount)("the host's kernel", () => {
     expect(differences(readFolder(mounted.path), readErofs(image))).toEqual([]);
   });
 
+  it("reads what lies at unusual places: large attributes, the root's, maps of large sparse files", async () => {
+    using folder = temporaryFolder();
+    const large = { "SCHILY.xattr.user.large": Buffer.alloc(60_000, "v"), "SCHILY.xattr.trusted.small": "s" };
+    const many = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`SCHILY.xattr.user.${i}`, `value ${i}`]));
+    const pieces = Array.from({ length: 3000 }, (_, i) => `${i * 300_000},5`).join(",");
+    const sparse = { "GNU.sparse.size": "900000000", "GNU.sparse.numblocks": "3000", "GNU.sparse.map": pieces };
+    const builder = new TarBuilder().pax(many).directory("./").pax(large).directory("d").file("d/f", "x");
+    builder.pax(large).file("f", Buffer.alloc(10_000, "content")).pax(large).symlink("s", "target");
+    builder.pax(sparse).file("sparse", Buffer.alloc(15_000, "12345")).file(".wh..wh..opq");
+    const image = await convert(folder.path, "layer", builder);
+    using mounted = mount(folder.path, "erofs", "loop,ro", image);
+    expect(differences(readFolder(mounted.path), readErofs(image))).toEqual([]);
+  });
+
   it("finds each of 30,000 names in a directory", async () => {
     using folder = temporaryFolder();
     const names = Array.from({ length: 30_000 }, (_, i) => `${(i * 7919) % 30_000}-${"x".repeat(i % 40)}`);

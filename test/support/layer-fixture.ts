@@ -1,10 +1,11 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import { type ConvertedLayer, type ConvertOptions, convertLayer } from "../../src/rootfs/index.js";
+import { ImageError } from "../../src/errors.js";
+import { type ConvertedLayer, type ConvertOptions, convertLayer, type LayerSource } from "../../src/rootfs/index.js";
 import { readErofs } from "./erofs-reader.js";
 import type { Listing } from "./tree-listing.js";
 
@@ -44,6 +45,20 @@ export async function convertToListing(
   });
   if (options.fsck !== false) fsck(output);
   return { ...converted, listing: readErofs(output) };
+}
+
+/** The message of the ImageError that a conversion fails with. Throws if it does not, or leaves anything on disk. */
+export async function conversionFailure(source: LayerSource, options: Omit<ConvertOptions, "output">): Promise<string> {
+  using folder = temporaryFolder();
+  const converting = convertLayer(source, { ...options, output: join(folder.path, "layer.erofs") });
+  const outcome: unknown = await converting.then(
+    () => new Error("The layer was converted"),
+    (error: unknown) => error,
+  );
+  if (!(outcome instanceof ImageError)) throw outcome;
+  const left = readdirSync(folder.path);
+  if (left.length > 0) throw new Error(`The conversion left ${left.join(", ")}`);
+  return outcome.message;
 }
 
 /** @throws when `fsck.erofs` (Debian's erofs-utils) finds anything wrong. */

@@ -15,14 +15,23 @@ export function attributesOf(entry: TarEntry): Attributes {
     gid: entry.gid,
     mtimeSeconds: entry.mtimeSeconds,
     mtimeNanoseconds: entry.mtimeNanoseconds,
-    xattrs: entry.xattrs && acceptedXattrs(entry.xattrs),
+    xattrs: entry.xattrs && acceptedXattrs(entry.xattrs, entry.type),
   };
 }
 
-function acceptedXattrs(xattrs: ReadonlyMap<string, Buffer>): ReadonlyMap<string, Buffer> | undefined {
-  const accepted = new Map([...xattrs].filter(([name]) => isStorableXattr(name) && !steersOverlay(name)));
+function acceptedXattrs(
+  xattrs: ReadonlyMap<string, Buffer>,
+  type: TarEntry["type"],
+): ReadonlyMap<string, Buffer> | undefined {
+  const accepted = new Map([...xattrs].filter(([name]) => isAccepted(name, type)));
   checkXattrs(accepted);
   return accepted.size === 0 ? undefined : accepted;
+}
+
+function isAccepted(name: string, type: TarEntry["type"]): boolean {
+  // Linux lets nobody read a user's attributes of anything else, see xattr(7).
+  if (name.startsWith("user.") && type !== "file" && type !== "directory") return false;
+  return isStorableXattr(name) && !steersOverlay(name);
 }
 
 function steersOverlay(name: string): boolean {
