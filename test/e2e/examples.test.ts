@@ -1,0 +1,28 @@
+import { readdirSync } from "node:fs";
+import { execa } from "execa";
+import { beforeAll, expect, test } from "vitest";
+import { debianPythonImage } from "../support/images.js";
+import { remainingWorkers } from "../support/leftovers.js";
+
+const EXPECTED: Record<string, string> = {
+  "files.ts": "[1, 2, 3]",
+  "run.ts": "42 0",
+  "snapshot.ts": "one ready\ntwo ready",
+  "stream.ts": "ONE\nTWO\n0",
+  "untrusted.ts": 'ERR_SUPERMACHINE_EXEC_TIMEOUT "working\\n"',
+};
+let python: string;
+
+beforeAll(async () => {
+  python = `oci-archive:${(await debianPythonImage()).archive}`;
+});
+
+test("every example is tested", () => {
+  expect(readdirSync("examples").sort()).toEqual(Object.keys(EXPECTED));
+});
+
+test.each(Object.entries(EXPECTED))("examples/%s does what it says", async (name, expected) => {
+  const { stdout } = await execa("node_modules/.bin/tsx", [`examples/${name}`, python]);
+  expect(stdout).toBe(expected);
+  expect(await remainingWorkers()).toEqual([]);
+});
