@@ -77,10 +77,23 @@ export function startAgentProcess(build: Build, root = "/"): AgentProcess {
     console: () => text,
     exited,
     async [Symbol.asyncDispose]() {
+      killCommands(child.pid);
       child.kill("SIGKILL");
       await exited;
     },
   };
+}
+
+/** Commands outlive their agent; each leads a group of its own. */
+function killCommands(agent: number | undefined): void {
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (!new RegExp(`^PPid:\\s+${agent}$`, "m").test(readFileSync(`/proc/${pid}/status`, "utf8"))) continue;
+      process.kill(-Number(pid), "SIGKILL");
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
 }
 
 export interface RunningAgent extends AsyncDisposable {

@@ -1,0 +1,95 @@
+/* The parsers on good, mended and random payloads, always the same ones. Run under sanitizers. */
+#include "parse.h"
+
+#include <stdio.h>
+
+enum { ROUNDS = 200000, SIZE_MAX_ = 600 };
+
+static uint64_t state = 88172645463325252ULL;
+
+/* xorshift64: the same numbers in every run. */
+static uint32_t random_below(uint32_t limit) {
+  state ^= state << 13;
+  state ^= state >> 7;
+  state ^= state << 17;
+  return (uint32_t)(state >> 16) % limit;
+}
+
+static size_t random_fields(uint8_t *bytes, size_t size) {
+  struct writer writer = {.bytes = bytes, .size = size};
+  write_kind(&writer, (uint16_t)random_below(7));
+  uint32_t count = random_below(12);
+  for (uint32_t i = 0; i < count; i++) {
+    uint8_t value[80];
+    uint32_t length = random_below(4) ? random_below(9) : random_below(sizeof value);
+    for (uint32_t j = 0; j < length; j++) value[j] = (uint8_t)(random_below(3) ? '/' + random_below(60) : random_below(256));
+    write_bytes(&writer, (uint16_t)(random_below(20) ? random_below(9) : random_below(65536)), value, length);
+  }
+  return writer.used;
+}
+
+static void test_random(void) {
+  uint8_t bytes[SIZE_MAX_];
+  for (int i = 0; i < ROUNDS; i++) {
+    size_t length = random_fields(bytes, sizeof bytes);
+    uint32_t damage = random_below(4);
+    for (uint32_t j = 0; j < damage && length; j++) bytes[random_below((uint32_t)length)] = (uint8_t)random_below(256);
+    if (length && random_below(4) == 0) length = random_below((uint32_t)length);
+    parse_everything(bytes, length);
+  }
+}
+
+static void test_good_exec(void) {
+  uint8_t bytes[256];
+  struct writer writer = {.bytes = bytes, .size = sizeof bytes};
+  write_kind(&writer, KIND_EXEC);
+  write_string(&writer, 1, "echo");
+  write_string(&writer, 2, "A=b");
+  write_string(&writer, 1, "");
+  write_string(&writer, 3, "/tmp");
+  write_string(&writer, 4, "bob");
+  write_uint(&writer, 5, 4, EXEC_TTY);
+  write_uint(&writer, 6, 2, 24);
+  write_uint(&writer, 0x8001, 1, 9);
+  static struct request request;
+  check(!writer.full && parse_open(&request, bytes, writer.used) == NULL);
+  check(request.exec.argc == 2 && request.exec.envc == 1 && request.exec.rows == 24 && request.exec.flags == EXEC_TTY);
+  check(strcmp(request.exec.argv[0], "echo") == 0 && strcmp(request.exec.argv[1], "") == 0 && request.exec.argv[2] == NULL);
+  check(strcmp(request.exec.env[0], "A=b") == 0 && strcmp(request.exec.cwd, "/tmp") == 0 && strcmp(request.exec.user, "bob") == 0);
+}
+
+static void test_refusals(void) {
+  static struct request request;
+  struct { uint16_t kind, tag; const char *value; size_t length; } cases[] = {
+    {KIND_EXEC, 99, "x", 1},          {KIND_EXEC, 1, "a\0b", 3},       {KIND_EXEC, 5, "\xff\0\0\0", 4}, {KIND_EXEC, 5, "\1", 1},
+    {KIND_FILE_READ, 1, "", 0},       {KIND_FILE_WRITE, 2, "abcd", 4}, {KIND_ASSEMBLE, 1, "\xff\xff", 2}, {KIND_ASSEMBLE, 5, "abc", 3},
+    {KIND_ASSEMBLE, 5, "\0\0\0\0\3\0etc", 9}, {KIND_ASSEMBLE, 5, "\0\0\0\0\xff\0/e", 8}, {0, 1, "x", 1}, {KIND_SHUTDOWN + 1, 1, "x", 1},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    uint8_t bytes[64];
+    struct writer writer = {.bytes = bytes, .size = sizeof bytes};
+    write_kind(&writer, cases[i].kind);
+    write_bytes(&writer, cases[i].tag, cases[i].value, cases[i].length);
+    check(parse_open(&request, bytes, writer.used) != NULL);
+  }
+  uint8_t too_long[] = {KIND_EXEC, 0, 1, 0, 0xff, 0xff, 0xff, 0xff, 'x'};
+  check(parse_open(&request, too_long, sizeof too_long) != NULL);
+}
+
+static void test_writer_stops_at_its_end(void) {
+  uint8_t bytes[10];
+  struct writer writer = {.bytes = bytes, .size = sizeof bytes};
+  write_string(&writer, 1, "four");
+  check(!writer.full && writer.used == 10);
+  write_kind(&writer, 1);
+  check(writer.full && writer.used == 10);
+}
+
+int main(void) {
+  test_good_exec();
+  test_refusals();
+  test_writer_stops_at_its_end();
+  test_random();
+  puts("ok");
+  return 0;
+}

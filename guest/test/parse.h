@@ -1,0 +1,72 @@
+/* Feeds one payload to every parser of the agent. */
+#ifndef PARSE_H
+#define PARSE_H
+
+#include "request.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An exact copy on the heap, so that a sanitizer sees each byte too far; the parsers write into their payload. */
+static uint8_t *exact_copy(const uint8_t *bytes, size_t length) {
+  uint8_t *copy = malloc(length ? length : 1);
+  if (!copy) abort();
+  if (length) memcpy(copy, bytes, length);
+  return copy;
+}
+
+static void check(int holds) {
+  if (!holds) abort();
+}
+
+/* What the rest of the agent takes for granted of a request that was let through. */
+static void check_request(const struct request *request, const uint8_t *payload, size_t length) {
+  const char *end = (const char *)payload + length;
+  switch (request->kind) {
+    case KIND_EXEC:
+      check(request->exec.argc >= 1 && request->exec.argc <= STRINGS_MAX && request->exec.envc <= STRINGS_MAX);
+      check(request->exec.argv[request->exec.argc] == NULL && request->exec.env[request->exec.envc] == NULL);
+      for (size_t i = 0; i < request->exec.argc; i++) check(request->exec.argv[i] + strlen(request->exec.argv[i]) < end);
+      for (size_t i = 0; i < request->exec.envc; i++) check(request->exec.env[i] + strlen(request->exec.env[i]) < end);
+      check(!request->exec.cwd || strlen(request->exec.cwd) <= PATH_LENGTH_MAX);
+      check(!request->exec.user || strlen(request->exec.user) <= USER_LENGTH_MAX);
+      break;
+    case KIND_FILE_READ:
+    case KIND_FILE_WRITE:
+      check(request->file.path && request->file.path[0] && strlen(request->file.path) <= PATH_LENGTH_MAX);
+      check(request->file.mode <= 07777);
+      break;
+    case KIND_ASSEMBLE:
+      check(request->assemble.layers <= LAYERS_MAX && request->assemble.file_count <= EXTRA_FILES_MAX);
+      for (size_t i = 0; i < request->assemble.layers; i++) check(request->assemble.luns[i] <= LUN_MAX);
+      for (size_t i = 0; i < request->assemble.file_count; i++) {
+        const struct extra_file *file = &request->assemble.files[i];
+        check(file->path[0] == '/' && strlen(file->path) <= PATH_LENGTH_MAX && file->mode <= 07777);
+        check(file->content + file->length <= payload + length);
+      }
+      break;
+    case KIND_SHUTDOWN: break;
+  }
+}
+
+static void parse_everything(const uint8_t *bytes, size_t length) {
+  static struct request request;
+  struct session_request session;
+  struct control_request control;
+  uint8_t *copy = exact_copy(bytes, length);
+  if (!parse_open(&request, copy, length)) check_request(&request, copy, length);
+  free(copy);
+  copy = exact_copy(bytes, length);
+  if (!parse_session(&session, copy, length)) {
+    check(session.has_nonce && session.version == PROTOCOL_VERSION);
+    check(!session.hostname || strlen(session.hostname) <= HOSTNAME_LENGTH_MAX);
+    check(!session.machine_id || strlen(session.machine_id) == MACHINE_ID_SIZE);
+  }
+  free(copy);
+  copy = exact_copy(bytes, length);
+  if (!parse_control(&control, copy, length)) check(control.signal <= 64);
+  free(copy);
+}
+
+#endif
