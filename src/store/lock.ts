@@ -15,7 +15,8 @@ export async function acquireLock(path: string, signal?: AbortSignal): Promise<A
     signal?.throwIfAborted();
     const held = await tryAcquireLock(path);
     if (held) return held;
-    await sleep(POLL_MS, undefined, { signal: signal as AbortSignal });
+    // Its own error would hide the reason of the signal, which is thrown above.
+    await sleep(POLL_MS, undefined, { signal: signal as AbortSignal }).catch(() => undefined);
   }
 }
 
