@@ -31,7 +31,12 @@ module.exports = {
       from: { path: "^src/[^/]+\\.ts$" },
       to: { path: "^src/[^/]+/.+", pathNot: "^src/[^/]+/index\\.ts$" },
     },
-    { name: "no-orphans", severity: "error", from: { orphan: true, pathNot: ["^src/cli/main\\.ts$", "\\.d\\.ts$"] }, to: {} },
+    {
+      name: "no-orphans",
+      severity: "error",
+      from: { orphan: true, pathNot: ["^src/cli/main\\.ts$", "\\.d\\.ts$"] },
+      to: {},
+    },
     {
       name: "no-dev-dependencies",
       severity: "error",
@@ -57,5 +62,9 @@ module.exports = {
       to: { path: "^src/[^/]+/", pathNot: ["^src/cli/"] },
     },
   ],
-  options: { tsConfig: { fileName: "tsconfig.json" }, tsPreCompilationDeps: true, doNotFollow: { path: "node_modules" } },
+  options: {
+    tsConfig: { fileName: "tsconfig.json" },
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: "node_modules" },
+  },
 };
