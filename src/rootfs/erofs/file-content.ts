@@ -24,6 +24,7 @@ export class FileContent {
   readonly #bodyEnd: number;
   readonly #chunkSize: number;
   readonly #chunks: number[] = [];
+  /** What lies behind the last whole block. */
   readonly #tail: Buffer;
   #position = 0;
   /** Position in the image of the current chunk, or NONE. */
@@ -40,7 +41,8 @@ export class FileContent {
     this.#size = size;
     this.#bodyEnd = size - (size % BLOCK_SIZE);
     this.#chunkSize = chunkSizeFor(size);
-    this.#tail = Buffer.alloc(size % BLOCK_SIZE);
+    // From Node's pool, for there is one for nearly every file; data and holes cover all of it.
+    this.#tail = Buffer.allocUnsafe(size % BLOCK_SIZE);
   }
 
   data(bytes: Buffer): void {
@@ -67,6 +69,7 @@ export class FileContent {
   hole(length: number): void {
     for (let left = length; left > 0; ) {
       if (this.#position >= this.#bodyEnd) {
+        this.#tail.fill(0, this.#position - this.#bodyEnd);
         this.#position += left;
         return;
       }

@@ -1,8 +1,10 @@
-import { BLOCK_SIZE, INODE_SIZE, SLOT_SIZE } from "./format.js";
+import { BLOCK_SIZE, SLOT_SIZE } from "./format.js";
 import type { OutputFile } from "./output-file.js";
 
 const FIRST_REGION_BLOCKS = 4;
 const MAX_REGION_BLOCKS = 64;
+/** So many blocks are tried for room. 300,000 small files: 8 make the image 6 % larger than all 64, and 32 make it 1 %. */
+const TRIED_BLOCKS = 32;
 
 /** Room for an inode with what follows it. */
 export interface Slot {
@@ -17,8 +19,6 @@ interface Region {
   buffer: Buffer;
   /** Bytes used of each block; blocks are opened in order. */
   used: number[];
-  /** Blocks before this one have no room for any inode. */
-  firstOpen: number;
 }
 
 /**
@@ -29,6 +29,8 @@ interface Region {
 export class MetadataArea {
   readonly #out: OutputFile;
   readonly #held: Region[] = [];
+  /** Buffers of the largest size that have been written. New ones would cost as much as what is put into them. */
+  readonly #spare: Buffer[] = [];
   #region: Region | undefined;
   #blocks = FIRST_REGION_BLOCKS;
   #hold = false;
@@ -62,8 +64,8 @@ export class MetadataArea {
   }
 
   #openRegion(): Region {
-    const buffer = Buffer.alloc(this.#blocks * BLOCK_SIZE);
-    const region = { position: this.#out.position, buffer, used: [], firstOpen: 0 };
+    const buffer = this.#spare.pop()?.fill(0) ?? Buffer.alloc(this.#blocks * BLOCK_SIZE);
+    const region = { position: this.#out.position, buffer, used: [] };
     this.#out.skip(buffer.length);
     this.#blocks = Math.min(this.#blocks * 2, MAX_REGION_BLOCKS);
     this.#region = region;
@@ -76,13 +78,16 @@ export class MetadataArea {
   }
 
   #write(region: Region): void {
-    this.#out.writeAt(region.position, region.buffer.subarray(0, region.used.length * BLOCK_SIZE));
+    const { buffer, used } = region;
+    this.#out.writeAt(region.position, buffer.subarray(0, used.length * BLOCK_SIZE), () => {
+      if (buffer.length === MAX_REGION_BLOCKS * BLOCK_SIZE) this.#spare.push(buffer);
+    });
   }
 }
 
 function findRoom(region: Region, size: number): number {
   const { used } = region;
-  for (let i = region.firstOpen; i < used.length; i++) {
+  for (let i = Math.max(0, used.length - TRIED_BLOCKS); i < used.length; i++) {
     const start = used[i] ?? BLOCK_SIZE;
     if (start + size > BLOCK_SIZE) continue;
     return take(region, i, start, size);
@@ -93,6 +98,5 @@ function findRoom(region: Region, size: number): number {
 
 function take(region: Region, block: number, start: number, size: number): number {
   region.used[block] = Math.ceil((start + size) / SLOT_SIZE) * SLOT_SIZE;
-  while ((region.used[region.firstOpen] ?? 0) + INODE_SIZE > BLOCK_SIZE) region.firstOpen++;
   return block * BLOCK_SIZE + start;
 }

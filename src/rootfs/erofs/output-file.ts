@@ -58,9 +58,9 @@ export class OutputFile {
     this.#base += length;
   }
 
-  /** Writes somewhere else; the bytes must not change until the next {@link flushed}. */
-  writeAt(position: number, bytes: Buffer): void {
-    this.#start(this.#write(bytes, position));
+  /** Writes somewhere else; the bytes must not change until `done` is called, or until the next {@link flushed}. */
+  writeAt(position: number, bytes: Buffer, done?: () => void): void {
+    this.#start(this.#write(bytes, position).then(done));
   }
 
   /** Waits until the disk has caught up enough for more to be produced. */

@@ -1,6 +1,7 @@
 import { Malformed, printable } from "../malformed.js";
 
 const HEADER_SIZE = 12;
+const NOTHING = Buffer.alloc(0);
 const MAX_NAME = 255;
 const MAX_VALUE = 65_535;
 /** One less than the 8-bit count of shared attributes holds: the overlay's mark may be added to an image's own. */
@@ -43,13 +44,13 @@ export function checkXattrs(xattrs: ReadonlyMap<string, Buffer>): void {
 
 /** The attributes as they follow an inode: a header and the entries. Empty when there are none. */
 export function encodeXattrs(xattrs: ReadonlyMap<string, Buffer> | undefined): Buffer {
-  if (!xattrs || xattrs.size === 0) return Buffer.alloc(0);
+  if (!xattrs || xattrs.size === 0) return NOTHING;
   return Buffer.concat([Buffer.alloc(HEADER_SIZE), ...encodeEntries(xattrs)]);
 }
 
 /** The attributes as references to shared ones, which begin `ids` (in units of 4 bytes) into the shared area. */
 export function encodeSharedXattrs(ids: readonly number[]): Buffer {
-  if (ids.length === 0) return Buffer.alloc(0);
+  if (ids.length === 0) return NOTHING;
   const body = Buffer.alloc(HEADER_SIZE + 4 * ids.length);
   body.writeUInt8(ids.length, 4);
   ids.forEach((id, i) => {

@@ -37,21 +37,22 @@ export async function* readBlob(source: LayerSource, options: BlobOptions): Asyn
 
 async function* abortable(source: LayerSource, signal: AbortSignal | undefined): AsyncGenerator<unknown> {
   const iterator = source[Symbol.asyncIterator]();
-  let abort = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    abort = () => reject(signal?.reason);
-  });
-  aborted.catch(() => undefined);
-  signal?.addEventListener("abort", abort, { once: true });
+  // Not Promise.race: whatever races a promise that stays pending is kept in memory, with all that it gave.
+  let interrupt: (reason: unknown) => void = () => undefined;
+  const onAbort = () => interrupt(signal?.reason);
+  signal?.addEventListener("abort", onAbort, { once: true });
   try {
     for (;;) {
       signal?.throwIfAborted();
-      const next = await (signal ? Promise.race([iterator.next(), aborted]) : iterator.next());
+      const next = await new Promise<IteratorResult<unknown>>((resolve, reject) => {
+        interrupt = reject;
+        iterator.next().then(resolve, reject);
+      });
       if (next.done) return;
       yield next.value;
     }
   } finally {
-    signal?.removeEventListener("abort", abort);
+    signal?.removeEventListener("abort", onAbort);
     if (source instanceof Readable) source.destroy();
     // Not awaited: an iterator that hangs in next() would hang here too.
     else Promise.resolve(iterator.return?.()).catch(() => undefined);

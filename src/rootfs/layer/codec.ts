@@ -57,15 +57,17 @@ class Feed {
   }
 
   async #run(input: CodecInput): Promise<void> {
-    const ended = new Promise<void>((resolve) => {
-      for (const event of ["end", "close", "error"]) this.#codec.once(event, () => resolve());
-    });
+    let wake = () => {};
+    for (const event of ["end", "close", "error"]) this.#codec.once(event, () => wake());
     let written = 0;
     for (;;) {
       const chunk = await input.next();
       if (!chunk || this.#codec.destroyed) break;
       written += chunk.length;
-      await Promise.race([ended, new Promise<void>((resolve) => this.#codec.write(chunk, () => resolve()))]);
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        this.#codec.write(chunk, () => resolve());
+      });
       if (this.#codec.destroyed) return;
       // A codec that is at its end leaves what it did not need, without saying so.
       const left = written - this.#codec.bytesWritten;

@@ -5,7 +5,10 @@ import { parseField } from "./number.js";
 export const BLOCK = 512;
 
 const EMPTY_BLOCK = Buffer.alloc(BLOCK);
-const CHECKSUM = { offset: 148, length: 8 };
+const SPACE = 0x20;
+/** The checksum is computed as if its own field had spaces. */
+const CHECKSUM_OFFSET = 148;
+const CHECKSUM_LENGTH = 8;
 
 /** The fields of one 512-byte header, of whichever variant. Names have one character per byte (latin1). */
 export interface TarHeader {
@@ -66,22 +69,20 @@ function namePrefix(block: Buffer): string {
 }
 
 function checkSum(block: Buffer): void {
-  const { offset, length } = CHECKSUM;
-  let unsigned = 0;
-  let high = 0;
-  for (let i = 0; i < BLOCK; i++) {
-    const byte = block[i] ?? 0;
-    unsigned += byte;
-    high += byte >> 7;
-  }
-  for (let i = offset; i < offset + length; i++) {
-    const byte = block[i] ?? 0;
-    unsigned += 0x20 - byte;
-    high -= byte >> 7;
-  }
-  const stored = parseField(block, offset, length, "checksum");
+  const stored = parseField(block, CHECKSUM_OFFSET, CHECKSUM_LENGTH, "checksum");
+  const unsigned = sum(block, 0, BLOCK) - sum(block, CHECKSUM_OFFSET, CHECKSUM_LENGTH) + CHECKSUM_LENGTH * SPACE;
+  if (stored === unsigned) return;
   // Old writers summed signed bytes.
-  if (stored !== unsigned && stored !== unsigned - 256 * high) {
-    throw new Malformed(`its header has a wrong checksum (${stored}, computed ${unsigned})`);
-  }
+  const signed = unsigned - 256 * (highBytes(block, 0, BLOCK) - highBytes(block, CHECKSUM_OFFSET, CHECKSUM_LENGTH));
+  if (stored !== signed) throw new Malformed(`its header has a wrong checksum (${stored}, computed ${unsigned})`);
+}
+
+function sum(block: Buffer, start: number, length: number): number {
+  let total = 0;
+  for (let i = start; i < start + length; i++) total += block[i] as number;
+  return total;
+}
+
+function highBytes(block: Buffer, start: number, length: number): number {
+  return block.subarray(start, start + length).filter((byte) => byte > 127).length;
 }
