@@ -6,6 +6,7 @@ import { tryAcquireLock } from "../store/index.js";
 import { Delta } from "./delta.js";
 import { PAGE_SIZE, type PageRun, RunCollector } from "./page-runs.js";
 import type { MemoryStrategy, WorkerRam } from "./strategy.js";
+import { writeFully } from "./write-fully.js";
 
 const CHUNK = 1 << 20;
 let counter = 0;
@@ -57,7 +58,7 @@ class FileCopy implements WorkerRam {
     let from = 0;
     for (const { first, count } of delta.runs) {
       const bytes = count * PAGE_SIZE;
-      await file.write(delta.pages, from, bytes, first * PAGE_SIZE);
+      await writeFully(file, delta.pages.subarray(from, from + bytes), first * PAGE_SIZE);
       from += bytes;
     }
   }
@@ -105,6 +106,7 @@ async function copySparse(from: string, to: string): Promise<void> {
   const [chunk, zeros] = [Buffer.allocUnsafe(CHUNK), Buffer.alloc(CHUNK)];
   for (let start = 0; start < size; start += CHUNK) {
     const { bytesRead } = await source.read(chunk, 0, CHUNK, start);
-    if (chunk.compare(zeros, 0, bytesRead, 0, bytesRead) !== 0) await target.write(chunk, 0, bytesRead, start);
+    if (chunk.compare(zeros, 0, bytesRead, 0, bytesRead) !== 0)
+      await writeFully(target, chunk.subarray(0, bytesRead), start);
   }
 }

@@ -2,6 +2,7 @@ import { open, readFile } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { CacheInvalidError } from "../errors.js";
 import { PAGE_SIZE, type PageRun } from "./page-runs.js";
+import { writeFully } from "./write-fully.js";
 
 const MAGIC = Buffer.from("SMDELTA1", "latin1");
 const HEADER_BYTES = 64;
@@ -69,7 +70,8 @@ export class Delta {
     header.writeUInt32LE(crc32(this.pages), 32);
     const file = await open(path, "wx", 0o600);
     try {
-      await file.writev([header, index, this.pages]);
+      await writeFully(file, Buffer.concat([header, index]), 0);
+      await writeFully(file, this.pages, HEADER_BYTES + index.length);
     } finally {
       await file.close();
     }

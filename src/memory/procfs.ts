@@ -75,10 +75,10 @@ class PrivateMapping implements WorkerRam {
   #find(pid: number): { address: number; bytes: number } {
     const { ino } = statSync(this.file.path);
     let [from, to] = [0, 0];
-    for (const line of readFileSync(`/proc/${pid}/maps`, "latin1").split("\n")) {
+    for (const line of readMaps(pid).split("\n")) {
       // 7f0a-7f0b rw-p OFFSET MAJOR:MINOR INODE PATH; the kernel may show one mapping in several adjacent lines.
-      const [range = "", , , , inode, path] = line.split(/\s+/);
-      if (Number(inode) !== ino || !path?.includes("ram.img")) continue;
+      const [, range = "", inode] = /^(\S+) \S+ \S+ \S+ (\d+) .*ram\.img/.exec(line) ?? [];
+      if (Number(inode) !== ino) continue;
       const [start = 0, end = 0] = range.split("-").map((part) => Number.parseInt(part, 16));
       from ||= start;
       to = end;
@@ -87,6 +87,16 @@ class PrivateMapping implements WorkerRam {
     throw new VmError(`process ${pid} does not map ${this.file.path}`, {
       hint: "The template was replaced while the guest ran, or the process has ended.",
     });
+  }
+}
+
+/** The process's mappings; none once it has ended. */
+function readMaps(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/maps`, "latin1");
+  } catch (error) {
+    if (["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) return "";
+    throw error;
   }
 }
 
