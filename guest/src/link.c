@@ -3,12 +3,9 @@
 
 #include "log.h"
 #include "loop.h"
-#include "session.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -46,7 +43,7 @@ void link_event(struct link *link, uint32_t events) {
 
 /* --- out --- */
 
-static size_t room(struct link *link) {
+size_t link_room(struct link *link) {
   if (link->out_head > 0 && OUT_SIZE - link->out_tail < ROOM_TO_SERVE) {
     memmove(link->out, link->out + link->out_head, link->out_tail - link->out_head);
     link->out_tail -= link->out_head;
@@ -55,7 +52,7 @@ static size_t room(struct link *link) {
   return OUT_SIZE - link->out_tail;
 }
 
-static void add(struct link *link, const void *bytes, size_t length) {
+void link_add(struct link *link, const void *bytes, size_t length) {
   if (length == 0) return;
   memcpy(link->out + link->out_tail, bytes, length);
   link->out_tail += length;
@@ -64,8 +61,8 @@ static void add(struct link *link, const void *bytes, size_t length) {
 void link_frame(struct link *link, const struct frame *frame, const void *payload) {
   uint8_t header[FRAME_HEADER];
   frame_encode(header, frame);
-  add(link, header, sizeof header);
-  add(link, payload, frame->length);
+  link_add(link, header, sizeof header);
+  link_add(link, payload, frame->length);
 }
 
 uint8_t *link_data_space(struct link *link) { return link->out + link->out_tail + FRAME_HEADER; }
@@ -135,137 +132,7 @@ void link_unready(struct link *link, const struct stream *stream) {
   if (link->ready_last == stream) link->ready_last = before;
 }
 
-/* --- the session --- */
-
-static void reset(struct link *link) {
-  streams_detach(link);
-  link->in_session = false;
-  link->highest = 0;
-  link->partial = 0;
-  link->partial_used = 0;
-  link->out_head = link->out_tail = 0;
-}
-
-/* Ends the session because of what the host sent. Nothing is believed until the next mark. */
-static void fault(struct link *link, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void fault(struct link *link, const char *format, ...) {
-  char reason[200];
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(reason, sizeof reason, format, arguments);
-  va_end(arguments);
-  log_line("the host broke the protocol on the %s link: %s", link->name, reason);
-  bool in_session = link->in_session;
-  streams_detach(link);
-  link->in_session = false;
-  link->lost = true;
-  struct frame frame = {.length = (uint32_t)strlen(reason), .type = FRAME_FAULT};
-  if (in_session && room(link) >= sizeof reason + FRAME_HEADER) link_frame(link, &frame, reason);
-}
-
-static void begin_session(struct link *link, uint8_t *payload, size_t length) {
-  struct session_request request;
-  const char *wrong = parse_session(&request, payload, length);
-  if (wrong) {
-    fault(link, "SESSION: %s", wrong);
-    return;
-  }
-  reset(link);
-  session_begin(&request);
-  add(link, MARK, MARK_SIZE);
-  add(link, request.nonce, NONCE_SIZE);
-  uint8_t answer[128];
-  struct writer writer = {.bytes = answer, .size = sizeof answer};
-  session_answer(&writer);
-  struct frame frame = {.length = (uint32_t)writer.used, .type = FRAME_SESSION_OK};
-  link_frame(link, &frame, answer);
-  link->in_session = true;
-}
-
 /* --- in --- */
-
-static const char *begin_stream(struct link *link, uint32_t id, uint8_t *payload, size_t length) {
-  static struct request request;
-  const char *wrong = parse_open(&request, payload, length);
-  if (wrong) return wrong;
-  return stream_open(link, id, &request);
-}
-
-/* The pieces of one OPEN follow each other directly. */
-static const char *take_open(struct link *link, const struct frame *frame, uint8_t *payload) {
-  if (frame->flags & ~FLAG_MORE) return "unknown flags";
-  if (!link->partial) {
-    if (frame->stream % 2 == 0 || frame->stream <= link->highest) return "a stream number that is even or not new";
-    link->highest = frame->stream;
-    if (!(frame->flags & FLAG_MORE)) return begin_stream(link, frame->stream, payload, frame->length);
-    link->partial = frame->stream;
-  }
-  if (frame->stream != link->partial) return "another stream's OPEN before the end of the last one";
-  if (frame->length > OPEN_MAX - link->partial_used) return "an OPEN of more than 1 MiB";
-  memcpy(link->partial_bytes + link->partial_used, payload, frame->length);
-  link->partial_used += frame->length;
-  if (frame->flags & FLAG_MORE) return NULL;
-  const char *wrong = begin_stream(link, link->partial, link->partial_bytes, link->partial_used);
-  link->partial = 0;
-  link->partial_used = 0;
-  madvise(link->partial_bytes, OPEN_MAX, MADV_DONTNEED);
-  return wrong;
-}
-
-static const char *take_close(struct link *link, const struct frame *frame) {
-  if (frame->stream > link->highest || frame->stream % 2 == 0) return "a stream that was never opened";
-  stream_close(link, frame->stream);
-  struct frame answer = {.type = FRAME_CLOSE, .stream = frame->stream};
-  link_frame(link, &answer, NULL);
-  return NULL;
-}
-
-/* Gives back the whole pages of `bytes` from `used` on. */
-static void forget(uint8_t *bytes, size_t used, size_t size) {
-  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-  uintptr_t from = ((uintptr_t)bytes + used + page - 1) & ~(page - 1);
-  uintptr_t to = ((uintptr_t)bytes + size) & ~(page - 1);
-  if (from < to) madvise((void *)from, to - from, MADV_DONTNEED);
-}
-
-/* A snapshot should not hold what only past traffic needed. */
-static void trim(struct link *link) {
-  forget(link->in, link->in_used, IN_SIZE);
-  forget(link->out, link->out_tail + ROOM_TO_ANSWER, OUT_SIZE);
-}
-
-static const char *take_quiesce(struct link *link) {
-  streams_trim();
-  trim(link);
-  struct frame answer = {.type = FRAME_QUIESCED};
-  link_frame(link, &answer, NULL);
-  return NULL;
-}
-
-static const char *take_frame(struct link *link, const struct frame *frame, uint8_t *payload) {
-  if (link->partial && frame->type != FRAME_OPEN) return "a frame within an OPEN";
-  if (frame->type != FRAME_OPEN && frame->flags) return "unknown flags";
-  switch (frame->type) {
-    case FRAME_QUIESCE: return take_quiesce(link);
-    case FRAME_OPEN: return take_open(link, frame, payload);
-    case FRAME_DATA: return stream_data(link, frame, payload);
-    case FRAME_END: return stream_end(link, frame);
-    case FRAME_CREDIT: return stream_credit(link, frame, payload);
-    case FRAME_CONTROL: return stream_control(link, frame, payload);
-    case FRAME_CLOSE: return take_close(link, frame);
-    default: return "an unknown frame type";
-  }
-}
-
-static void dispatch(struct link *link, const struct frame *frame, uint8_t *payload) {
-  if (frame->type == FRAME_SESSION) {
-    begin_session(link, payload, frame->length);
-    return;
-  }
-  const char *wrong = link->in_session ? take_frame(link, frame, payload) : "a frame before SESSION";
-  if (wrong) fault(link, "frame type %u of stream %u: %s", frame->type, frame->stream, wrong);
-}
 
 /* Bytes of `in` up to and with the next mark, or all that cannot be the beginning of one. */
 static size_t skip_noise(struct link *link, const uint8_t *in, size_t length) {
@@ -288,24 +155,24 @@ static size_t take_one(struct link *link, uint8_t *in, size_t length) {
   struct frame frame;
   frame_decode(&frame, in);
   if (frame.length > FRAME_PAYLOAD_MAX) {
-    fault(link, "a frame of %u bytes", frame.length);
+    link_fault(link, "a frame of %u bytes", frame.length);
     return 1;
   }
   if (length < FRAME_HEADER + frame.length) return 0;
-  dispatch(link, &frame, in + FRAME_HEADER);
+  link_dispatch(link, &frame, in + FRAME_HEADER);
   return FRAME_HEADER + frame.length;
 }
 
 static void take_input(struct link *link) {
   size_t at = 0;
-  while (at < link->in_used && room(link) >= ROOM_TO_ANSWER) {
+  while (at < link->in_used && link_room(link) >= ROOM_TO_ANSWER) {
     size_t used = take_one(link, link->in + at, link->in_used - at);
     if (used == 0) break;
     at += used;
   }
   if (at > 0 && at < link->in_used) memmove(link->in, link->in + at, link->in_used - at);
   link->in_used -= at;
-  link->starved = link->in_used > 0 && room(link) < ROOM_TO_ANSWER;
+  link->starved = link->in_used > 0 && link_room(link) < ROOM_TO_ANSWER;
 }
 
 static void hang_up(struct link *link) {
@@ -320,7 +187,7 @@ void link_receive(struct link *link) {
   if (link->fd < 0) return;
   if (link->in_used > 0) take_input(link);
   for (int i = 0; i < READS_PER_TURN && link->readable; i++) {
-    if (link->in_used == IN_SIZE || room(link) < ROOM_TO_ANSWER) return;
+    if (link->in_used == IN_SIZE || link_room(link) < ROOM_TO_ANSWER) return;
     ssize_t got = read(link->fd, link->in + link->in_used, IN_SIZE - link->in_used);
     if (got > 0) {
       link->in_used += (size_t)got;
@@ -335,7 +202,7 @@ void link_receive(struct link *link) {
 }
 
 static bool can_serve(struct link *link) {
-  return link->ready_first && !link->blocked && room(link) >= ROOM_TO_SERVE;
+  return link->ready_first && !link->blocked && link_room(link) >= ROOM_TO_SERVE;
 }
 
 bool link_would_wait(const struct link *link) {
@@ -352,5 +219,5 @@ bool link_send(struct link *link) {
     stream_service(stream);
   }
   flush(link);
-  return ((link->readable || link->starved) && room(link) >= ROOM_TO_ANSWER) || can_serve(link);
+  return ((link->readable || link->starved) && link_room(link) >= ROOM_TO_ANSWER) || can_serve(link);
 }

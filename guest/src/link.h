@@ -61,11 +61,23 @@ void link_drain(struct link *link, int timeout_ms);
 void link_ready(struct link *link, struct stream *stream);
 void link_unready(struct link *link, const struct stream *stream);
 
+/* Room for more output, in bytes. */
+size_t link_room(struct link *link);
+
+/* Adds raw bytes; the caller knows that there is room. */
+void link_add(struct link *link, const void *bytes, size_t length);
+
 /* Adds a frame; the caller knows that there is room. */
 void link_frame(struct link *link, const struct frame *frame, const void *payload);
 
 /* Where the payload of a DATA frame may be put, and its sending. */
 uint8_t *link_data_space(struct link *link);
 void link_data(struct link *link, uint32_t stream, uint8_t channel, size_t length);
+
+/* Acts on a whole frame (dispatch.c). */
+void link_dispatch(struct link *link, const struct frame *frame, uint8_t *payload);
+
+/* Ends the session because of what the host sent. Nothing is believed until the next mark. */
+void link_fault(struct link *link, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -48,8 +48,8 @@ static void mount_layer(const struct assemble_request *request, size_t index, in
     lun_wait(WAIT_MS);
     error = try_layer(lun, folder);
   }
-  if (on_its_way(error)) task_fail(ETIMEDOUT, STAGE_OTHER, "layer %zu (LUN %u): no such disk appeared in time", index, lun);
-  if (error) task_fail(error, STAGE_OTHER, "layer %zu (LUN %u) cannot be mounted: %s", index, lun, strerror(error));
+  if (on_its_way(error)) task_fail(ETIMEDOUT, STAGE_OTHER, "layer %zu of %zu (LUN %u): no such disk appeared in time", index + 1, request->layers, lun);
+  if (error) task_fail(error, STAGE_OTHER, "layer %zu of %zu (LUN %u) cannot be mounted: %s", index + 1, request->layers, lun, strerror(error));
 }
 
 /* Highest first, and by short relative names: the options of a mount must fit in one page. */

@@ -4,7 +4,6 @@
 #include "link.h"
 #include "log.h"
 #include "loop.h"
-#include "pty.h"
 #include "session.h"
 #include "task.h"
 #include "workload.h"
@@ -32,7 +31,7 @@ uint32_t stream_slot(const struct stream *stream) { return (uint32_t)(stream - s
 
 static bool in_use(const struct stream *stream) { return stream->generation % 2 == 1; }
 
-static struct stream *find(const struct link *link, uint32_t id) {
+struct stream *stream_find(const struct link *link, uint32_t id) {
   for (uint32_t i = 0; i < slots_used; i++) {
     if (in_use(&streams[i]) && streams[i].link == link && streams[i].id == id) return &streams[i];
   }
@@ -103,68 +102,12 @@ const char *stream_open(struct link *link, uint32_t id, struct request *request)
   return NULL;
 }
 
-/* --- frames for a stream --- */
-
-static const char *known(const struct link *link, const struct frame *frame) {
-  return frame->stream % 2 == 1 && frame->stream <= link->highest ? NULL : "a stream that was never opened";
-}
-
-const char *stream_data(struct link *link, const struct frame *frame, const uint8_t *bytes) {
-  struct stream *stream = find(link, frame->stream);
-  /* One that has just ended here is not yet known to have ended there. */
-  if (!stream) return known(link, frame);
-  if (frame->channel != 0) return "an unknown channel";
-  if (stream->input.ending) return "DATA after END";
-  if (frame->length > stream->input.window) return "more bytes than were allowed";
-  stream->input.window -= frame->length;
-  input_take(stream, bytes, frame->length);
-  stream_wake(stream);
-  return NULL;
-}
-
-const char *stream_end(struct link *link, const struct frame *frame) {
-  struct stream *stream = find(link, frame->stream);
-  if (!stream) return known(link, frame);
-  if (frame->channel != 0) return "an unknown channel";
-  if (frame->length != 0) return "a payload where none belongs";
-  stream->input.ending = true;
-  input_pump(stream);
-  return NULL;
-}
-
-const char *stream_credit(struct link *link, const struct frame *frame, const uint8_t *bytes) {
-  if (frame->length != 4) return "a credit that is not four bytes";
-  struct stream *stream = find(link, frame->stream);
-  if (!stream) return known(link, frame);
-  if (frame->channel >= OUTPUTS) return "an unknown channel";
-  struct output *output = &stream->outputs[frame->channel];
-  uint32_t more = get_u32(bytes);
-  if (more > UINT32_MAX - output->credit) return "a credit above 4 GiB";
-  output->credit += more;
-  stream_wake(stream);
-  return NULL;
-}
-
-static void send_signal(const struct stream *stream, int signal, bool group) {
+void stream_signal(const struct stream *stream, int signal, bool group) {
   if (stream->pid <= 0) return;
   /* Each command leads a session and so a group of its own; before it does, only the process is there. */
   if (group && kill(-stream->pid, signal) == 0) return;
   kill(stream->pid, signal);
 }
-
-const char *stream_control(struct link *link, const struct frame *frame, uint8_t *bytes) {
-  struct control_request request;
-  const char *wrong = parse_control(&request, bytes, frame->length);
-  if (wrong) return wrong;
-  struct stream *stream = find(link, frame->stream);
-  if (!stream) return known(link, frame);
-  if (stream->kind != KIND_EXEC) return "a CONTROL for a stream that is not a command";
-  if (request.operation == CONTROL_SIGNAL) send_signal(stream, (int)request.signal, request.group);
-  else if (stream->tty && stream->outputs[0].fd >= 0) pty_resize(stream->outputs[0].fd, request.rows, request.cols);
-  return NULL;
-}
-
-/* --- ends --- */
 
 void stream_close_output(struct stream *stream, int channel) {
   struct output *output = &stream->outputs[channel];
@@ -181,8 +124,8 @@ static void forget(struct stream *stream) {
 
 static void stop(struct stream *stream) {
   /* A built-in task removes what it has half done; before its pipe is closed, so that it sees no regular end. */
-  if (stream->kind == KIND_EXEC) send_signal(stream, SIGKILL, true);
-  else send_signal(stream, stream->kind == KIND_ASSEMBLE ? SIGKILL : SIGTERM, false);
+  if (stream->kind == KIND_EXEC) stream_signal(stream, SIGKILL, true);
+  else stream_signal(stream, stream->kind == KIND_ASSEMBLE ? SIGKILL : SIGTERM, false);
   forget(stream);
   for (int i = 0; i < OUTPUTS; i++) stream_close_output(stream, i);
   if (stream->status_fd >= 0) close(stream->status_fd);
@@ -191,7 +134,7 @@ static void stop(struct stream *stream) {
 }
 
 void stream_close(struct link *link, uint32_t id) {
-  struct stream *stream = find(link, id);
+  struct stream *stream = stream_find(link, id);
   if (stream) stop(stream);
 }
 

@@ -61,12 +61,19 @@ struct stream {
 void streams_init(void);
 uint32_t stream_slot(const struct stream *stream);
 
+/* NULL when there is none of that number on the link. */
+struct stream *stream_find(const struct link *link, uint32_t id);
+
 /* Opens what the host asked for; NULL, or why the link's session must end. */
 const char *stream_open(struct link *link, uint32_t id, struct request *request);
+
+/* Frames for a stream (stream_frames.c); NULL, or why the session must end. */
 const char *stream_data(struct link *link, const struct frame *frame, const uint8_t *bytes);
 const char *stream_end(struct link *link, const struct frame *frame);
 const char *stream_credit(struct link *link, const struct frame *frame, const uint8_t *bytes);
 const char *stream_control(struct link *link, const struct frame *frame, uint8_t *bytes);
+
+void stream_signal(const struct stream *stream, int signal, bool group);
 
 /* Forgets the stream if it is still there; what it runs is killed. */
 void stream_close(struct link *link, uint32_t id);
@@ -82,13 +89,13 @@ void stream_wake(struct stream *stream);
 
 void stream_close_output(struct stream *stream, int channel);
 
-/* Pipes (pump.c). */
+/* Pipes from the host to the task (input.c), */
 void input_init(void);
 void input_take(struct stream *stream, const uint8_t *bytes, uint32_t length);
 void input_pump(struct stream *stream);
 void input_close(struct stream *stream);
 void input_trim(uint32_t slot);
-/* The stream has no session: its output is thrown away until the process ends. */
+/* and from the task to the host (output.c). The stream has no session: its output is thrown away until the process ends. */
 void output_orphan(struct stream *stream);
 void output_event(struct stream *stream, int channel, uint32_t events);
 /* The process has ended: what is in its pipes now is its own; what comes later is another's. */

@@ -1,0 +1,57 @@
+#define _GNU_SOURCE
+#include "stream.h"
+
+#include "link.h"
+#include "pty.h"
+
+static const char *known(const struct link *link, const struct frame *frame) {
+  return frame->stream % 2 == 1 && frame->stream <= link->highest ? NULL : "a stream that was never opened";
+}
+
+const char *stream_data(struct link *link, const struct frame *frame, const uint8_t *bytes) {
+  struct stream *stream = stream_find(link, frame->stream);
+  /* One that has just ended here is not yet known to have ended there. */
+  if (!stream) return known(link, frame);
+  if (frame->channel != 0) return "an unknown channel";
+  if (stream->input.ending) return "DATA after END";
+  if (frame->length > stream->input.window) return "more bytes than were allowed";
+  stream->input.window -= frame->length;
+  input_take(stream, bytes, frame->length);
+  stream_wake(stream);
+  return NULL;
+}
+
+const char *stream_end(struct link *link, const struct frame *frame) {
+  struct stream *stream = stream_find(link, frame->stream);
+  if (!stream) return known(link, frame);
+  if (frame->channel != 0) return "an unknown channel";
+  if (frame->length != 0) return "a payload where none belongs";
+  stream->input.ending = true;
+  input_pump(stream);
+  return NULL;
+}
+
+const char *stream_credit(struct link *link, const struct frame *frame, const uint8_t *bytes) {
+  if (frame->length != 4) return "a credit that is not four bytes";
+  struct stream *stream = stream_find(link, frame->stream);
+  if (!stream) return known(link, frame);
+  if (frame->channel >= OUTPUTS) return "an unknown channel";
+  struct output *output = &stream->outputs[frame->channel];
+  uint32_t more = get_u32(bytes);
+  if (more > UINT32_MAX - output->credit) return "a credit above 4 GiB";
+  output->credit += more;
+  stream_wake(stream);
+  return NULL;
+}
+
+const char *stream_control(struct link *link, const struct frame *frame, uint8_t *bytes) {
+  struct control_request request;
+  const char *wrong = parse_control(&request, bytes, frame->length);
+  if (wrong) return wrong;
+  struct stream *stream = stream_find(link, frame->stream);
+  if (!stream) return known(link, frame);
+  if (stream->kind != KIND_EXEC) return "a CONTROL for a stream that is not a command";
+  if (request.operation == CONTROL_SIGNAL) stream_signal(stream, (int)request.signal, request.group);
+  else if (stream->tty && stream->outputs[0].fd >= 0) pty_resize(stream->outputs[0].fd, request.rows, request.cols);
+  return NULL;
+}
