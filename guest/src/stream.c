@@ -158,7 +158,7 @@ void stream_settle(struct stream *stream) {
   bool open = stream->link != NULL || stream->pid > 0 || stream->status_fd >= 0;
   for (int i = 0; i < OUTPUTS; i++) open |= stream->outputs[i].fd >= 0;
   if (open) return;
-  input_trim(stream_slot(stream));
+  if (stream->input.touched) input_trim(stream_slot(stream));
   stream->generation++;
 }
 

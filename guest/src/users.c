@@ -47,28 +47,25 @@ static bool number(const char *word, uint32_t *value) {
   return parsed <= ID_MAX;
 }
 
-/* Finds the user in /etc/passwd by name, or else by number; `login` gets its name for the group file. */
+/* Finds the user in /etc/passwd: a number is always an id, as docker has it. `login` gets its name for the group file. */
 static int find_user(struct user *user, const char *word, char login[USER_LENGTH_MAX + 1]) {
   uint32_t id = 0;
   bool numeric = number(word, &id);
-  bool found = false;
   char *parts[PARTS];
   int count;
   load("/etc/passwd");
   for (char *at = text; (count = next_line(&at, parts)) >= 0;) {
     uint32_t uid = 0, gid = 0;
     if (count < 4 || !number(parts[2], &uid) || !number(parts[3], &gid)) continue;
-    bool by_name = strcmp(parts[0], word) == 0;
-    if (!by_name && (found || !numeric || uid != id)) continue;
+    if (numeric ? uid != id : strcmp(parts[0], word) != 0) continue;
     user->uid = uid;
     user->gid = gid;
-    found = true;
     if (count > 5 && parts[5][0] && strlen(parts[5]) < HOME_MAX) strcpy(user->home, parts[5]);
     if (strlen(parts[0]) <= USER_LENGTH_MAX) strcpy(login, parts[0]);
-    if (by_name) return 0;
+    return 0;
   }
-  if (!found && numeric) user->uid = id;
-  return found || numeric ? 0 : ENOENT;
+  user->uid = id;
+  return numeric ? 0 : ENOENT;
 }
 
 static bool lists(char *members, const char *login) {
@@ -81,9 +78,12 @@ static bool lists(char *members, const char *login) {
 
 static int find_group(struct user *user, const char *word) {
   uint32_t id = 0;
-  bool numeric = number(word, &id);
   char *parts[PARTS];
   int count;
+  if (number(word, &id)) {
+    user->gid = id;
+    return 0;
+  }
   load("/etc/group");
   for (char *at = text; (count = next_line(&at, parts)) >= 0;) {
     uint32_t gid = 0;
@@ -91,8 +91,7 @@ static int find_group(struct user *user, const char *word) {
     user->gid = gid;
     return 0;
   }
-  user->gid = id;
-  return numeric ? 0 : ENOENT;
+  return ENOENT;
 }
 
 static void find_supplementary(struct user *user, const char *login) {

@@ -47,11 +47,12 @@ describe.runIf(process.getuid?.() === 0).each(["plain", "sanitized"] as const)(
       ["bob", "1000 1001 [50 63] /home/bob"],
       ["alice", "1002 1002 [50] /home/alice"],
       ["1002", "1002 1002 [50] /home/alice"],
-      ["1000", "2000 2001 [] /home/number"],
+      ["1000", "1000 1001 [50 63] /home/bob"],
       ["4242", "4242 0 [] /"],
       ["bob:wheel", "1000 10 [] /home/bob"],
       ["bob:77", "1000 77 [] /home/bob"],
       ["4242:4343", "4242 4343 [] /"],
+      ["2000", "2000 2001 [] /home/number"],
       [":wheel", "0 10 [] /root"],
       ["bob:", "1000 1001 [50 63] /home/bob"],
     ])("%j is %s", async (user, expected) => {
