@@ -17,7 +17,7 @@ interface Message {
   QMP?: unknown;
   event?: string;
   return?: unknown;
-  error?: { class?: string; desc?: string };
+  error?: { desc?: unknown };
 }
 
 /** A client of QEMU's machine protocol (docs/interop/qmp-spec in QEMU's sources). Events are emitted by their name. */
@@ -48,6 +48,7 @@ export class Qmp extends EventEmitter {
 
   /** Waits for an event. Call it before the command that brings the event about. */
   async event(name: string, timeoutMs: number): Promise<void> {
+    if (this.#failure) throw this.#failure;
     const timeout = AbortSignal.timeout(timeoutMs);
     try {
       await once(this, name, { signal: timeout });
@@ -59,7 +60,7 @@ export class Qmp extends EventEmitter {
 
   #receive(text: string): void {
     this.#pending += text;
-    for (let end = this.#pending.indexOf("\n"); end >= 0; end = this.#pending.indexOf("\n")) {
+    for (let end = this.#pending.indexOf("\n"); end >= 0 && !this.#failure; end = this.#pending.indexOf("\n")) {
       const line = this.#pending.slice(0, end);
       this.#pending = this.#pending.slice(end + 1);
       if (line.trim() !== "") this.#handle(line);
@@ -70,9 +71,9 @@ export class Qmp extends EventEmitter {
   #handle(line: string): void {
     let message: Message;
     try {
-      message = JSON.parse(line) as Message;
+      message = parse(line);
     } catch (error) {
-      this.#fail(new VmError("QEMU sent a control message that is no JSON", { cause: error }));
+      this.#fail(new VmError("QEMU sent a control message that is none", { cause: error }));
       return;
     }
     if (message.QMP !== undefined) return;
@@ -84,16 +85,35 @@ export class Qmp extends EventEmitter {
     if (!waiter) return;
     clearTimeout(waiter.timer);
     if (message.error === undefined) waiter.resolve(message.return);
-    else waiter.reject(new VmError(`QEMU refused ${waiter.command}: ${message.error.desc ?? "no reason given"}`));
+    else waiter.reject(new VmError(`QEMU refused ${waiter.command}: ${reason(message.error)}`));
   }
 
   #fail(error: Error): void {
     if (this.#failure) return;
     this.#failure = error;
+    // Nothing that still comes is of use, and it must not pile up.
+    this.#socket.destroy();
     for (const waiter of this.#waiters.splice(0)) {
       clearTimeout(waiter.timer);
       waiter.reject(error);
     }
     if (this.listenerCount("error") > 0) this.emit("error", error);
   }
+}
+
+/** @throws Error when the line is no message of the protocol */
+function parse(line: string): Message {
+  const message = JSON.parse(line) as unknown;
+  if (!isObject(message)) throw new Error("it is no object");
+  if ("QMP" in message || "return" in message) return message;
+  if (typeof message.event === "string" || isObject(message.error)) return message as Message;
+  throw new Error("it is neither an answer nor an event");
+}
+
+function reason({ desc }: { desc?: unknown }): string {
+  return typeof desc === "string" ? desc : "no reason given";
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
