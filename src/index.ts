@@ -4,7 +4,6 @@ export { ExecFailure } from "./guest/index.js";
 export {
   type BakeOptions,
   Image,
-  isName,
   listImages,
   removeImage,
   type SnapshotSummary,

@@ -1,7 +1,6 @@
-import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { Command } from "commander";
-import { ExecFailure, home, Image, isName, listImages, parseEnv, type VmProcess } from "../index.js";
+import { ExecFailure, Image, parseEnv, type VmProcess } from "../index.js";
 import { Interrupted, onInterrupt } from "./interrupt.js";
 import { collect, memoryMiB, wholeNumber } from "./options.js";
 import { progressReporter } from "./progress.js";
@@ -49,7 +48,15 @@ export function runCommand(): Command {
 
 async function run(reference: string, cmd: string[], flags: RunFlags): Promise<number> {
   const signal = onInterrupt();
-  const image = await openImage(reference, flags, signal);
+  const { memory, vcpus, name } = flags;
+  // What only changes how processes are run is not baked in: the same snapshot serves every such command.
+  const image = await Image.open(reference, {
+    signal,
+    onProgress: progressReporter(),
+    memoryMiB: memory,
+    vcpus,
+    name,
+  });
   await using vm = await image.start({ signal });
   const { interactive, env, workdir, user } = flags;
   const options = {
@@ -69,15 +76,6 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     process.stderr.write(`supermachine: ${error.message}\n`);
     return error.exitCode;
   }
-}
-
-/** What only changes how processes are run is not baked in: the same snapshot serves every such command. */
-async function openImage(reference: string, { memory, vcpus, name }: RunFlags, signal: AbortSignal): Promise<Image> {
-  const work = { signal, onProgress: progressReporter() };
-  if (isName(reference) && (await listImages()).some((each) => each.name === reference)) {
-    return Image.fromSnapshot(join(home().snapshots, reference), work);
-  }
-  return Image.fromOci(reference, { ...work, memoryMiB: memory, vcpus, name });
 }
 
 /** Connects a process to our own streams until it has ended, and gives its exit code. */

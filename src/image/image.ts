@@ -13,12 +13,12 @@ import {
 } from "../machine/index.js";
 import { Delta } from "../memory/index.js";
 import type { LongWork } from "../progress.js";
-import { replace } from "../store/index.js";
+import { home, replace } from "../store/index.js";
 import { type RunConfiguration, Vm } from "../vm/index.js";
 import { captureSnapshot, checksum } from "./bake.js";
 import { bakeImage } from "./bake-image.js";
-import { readMetadata, type SnapshotMetadata } from "./metadata.js";
-import { type BakeOptions, checkName } from "./options.js";
+import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
+import { type BakeOptions, checkName, isName } from "./options.js";
 
 /** How a VM is started. */
 export interface StartOptions {
@@ -55,6 +55,16 @@ export class Image {
   /** Like {@link fromOci} under a fixed name; an older snapshot of that name is replaced when it was baked from something else. */
   static async ensureBaked(name: string, reference: string, options: BakeOptions = {}): Promise<Image> {
     return Image.fromOci(reference, { ...options, name: checkName(name) });
+  }
+
+  /** What a user types as IMAGE: the name of a snapshot, if there is one, else a reference for {@link fromOci}. */
+  static async open(text: string, options: BakeOptions = {}): Promise<Image> {
+    if (isName(text)) {
+      const folder = join(options.snapshotsDir ?? home().snapshots, text);
+      if (await exists(join(folder, METADATA_FILE)))
+        return (await Image.fromSnapshot(folder, options)).#requireSize(options);
+    }
+    return Image.fromOci(text, options);
   }
 
   /**
@@ -103,6 +113,16 @@ export class Image {
       config: this.config,
       snapshot: (running, folder) => this.#snapshot(running, folder),
     });
+  }
+
+  #requireSize({ memoryMiB = this.memoryMiB, vcpus = this.vcpus }: BakeOptions): this {
+    if (memoryMiB === this.memoryMiB && vcpus === this.vcpus) return this;
+    throw new UsageError(
+      `the snapshot ${this.name} has ${this.memoryMiB} MiB and ${this.vcpus} vCPU; that cannot be changed`,
+      {
+        hint: `Bake another one from ${this.#metadata.reference}.`,
+      },
+    );
   }
 
   async #load(): Promise<RestoreSource> {

@@ -1,4 +1,4 @@
 export { Image, type StartOptions } from "./image.js";
 export { readMetadata, type SnapshotMetadata } from "./metadata.js";
-export { type BakeOptions, isName } from "./options.js";
+export type { BakeOptions } from "./options.js";
 export { listImages, removeImage, type SnapshotSummary } from "./snapshots.js";

@@ -37,6 +37,7 @@ export class Machine {
   readonly #ram: WorkerRam;
   #disks: Disk[];
   #stopped: Promise<void> | undefined;
+  #lastCapture: Promise<unknown> = Promise.resolve();
 
   private constructor(template: Template, worker: Worker, ram: WorkerRam, agent: Agent, disks: readonly Disk[]) {
     this.template = template;
@@ -100,7 +101,14 @@ export class Machine {
    * Writes the guest's state into `folder` as {@link CAPTURE_FILES}; the guest goes on afterwards.
    * @returns how long it stood still, in milliseconds
    */
-  async capture(folder: string): Promise<{ pausedMs: number }> {
+  capture(folder: string): Promise<{ pausedMs: number }> {
+    // One at a time: the links can only be brought to rest once.
+    const captured = this.#lastCapture.then(() => this.#capture(folder));
+    this.#lastCapture = captured.catch(() => undefined);
+    return captured;
+  }
+
+  async #capture(folder: string): Promise<{ pausedMs: number }> {
     await mkdir(folder, { recursive: true });
     await this.agent.quiesce();
     const started = performance.now();
