@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { createReadStream, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
 import { gzipSync } from "node:zlib";
@@ -146,6 +146,29 @@ describe("a source", () => {
     const options = { blobDigest: digest, diffId: digest, output: join(folder.path, "x") };
     await expect(convertLayer(source(), options)).rejects.toBe(broken);
     expect(readdirSync(folder.path)).toEqual([]);
+  });
+
+  it("that fails before it is read gives its own error too", async () => {
+    using folder = temporaryFolder();
+    const source = createReadStream(join(folder.path, "missing"));
+    const options = { blobDigest: digest, diffId: digest, output: join(folder.path, "x") };
+    await expect(convertLayer(source, options)).rejects.toMatchObject({ code: "ENOENT" });
+    expect(readdirSync(folder.path)).toEqual([]);
+  });
+
+  it("is closed when the conversion cannot begin", async () => {
+    using folder = temporaryFolder();
+    const output = join(folder.path, "x");
+    for (const options of [
+      { diffId: "bad", output },
+      { mediaType: "text/html", output },
+      { output: join(folder.path, "missing/x") },
+      { signal: AbortSignal.abort(), output },
+    ]) {
+      const source = inPieces(archive);
+      await expect(convertLayer(source, { blobDigest: digest, diffId: digest, ...options })).rejects.toThrow();
+      expect(source.destroyed).toBe(true);
+    }
   });
 
   it("is closed when the archive turns out to be bad", async () => {

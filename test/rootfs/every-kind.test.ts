@@ -7,11 +7,10 @@ import { readErofs } from "../support/erofs-reader.js";
 import { everyKindTar } from "../support/every-kind-tar.js";
 import { readFolder } from "../support/folder-listing.js";
 import { fsck } from "../support/layer-fixture.js";
+import { canMakeEveryKind } from "../support/privileges.js";
 import { differences, type Listing } from "../support/tree-listing.js";
 
-const asRoot = describe.runIf(process.getuid?.() === 0);
-
-asRoot.each([
+describe.runIf(canMakeEveryKind()).each([
   { format: "pax", sparse: true, huge: true },
   { format: "gnu", sparse: true, huge: false },
   { format: "pax", sparse: false, huge: false },

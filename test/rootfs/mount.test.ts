@@ -7,14 +7,12 @@ import { readErofs } from "../support/erofs-reader.js";
 import { everyKindTar } from "../support/every-kind-tar.js";
 import { readFolder } from "../support/folder-listing.js";
 import { inPieces, sha256, temporaryFolder } from "../support/layer-fixture.js";
+import { canMakeEveryKind, canMountLayers } from "../support/privileges.js";
 import { TarBuilder } from "../support/tar-builder.js";
 import { differences } from "../support/tree-listing.js";
 
-const fileSystems = readFileSync("/proc/filesystems", "latin1");
-const canMount = process.getuid?.() === 0 && /\berofs\b/.test(fileSystems) && /\boverlay\b/.test(fileSystems);
-
 // Only where the host can mount EROFS; everywhere else the guest's kernel does the same in the integration tests.
-describe.runIf(canMount)("the host's kernel", () => {
+describe.runIf(canMakeEveryKind() && canMountLayers())("the host's kernel", () => {
   let archive = "";
 
   beforeAll(() => {

@@ -1,4 +1,5 @@
 import { rm } from "node:fs/promises";
+import { Readable } from "node:stream";
 import { ImageError } from "../../errors.js";
 import { ErofsWriter } from "../erofs/index.js";
 import { Malformed } from "../malformed.js";
@@ -48,11 +49,28 @@ export interface ConvertedLayer {
  * @throws ImageError when a digest or the size is wrong, or the archive is damaged, truncated or not a layer's.
  */
 export async function convertLayer(source: LayerSource, options: ConvertOptions): Promise<ConvertedLayer> {
-  options.signal?.throwIfAborted();
-  if (options.mediaType !== undefined) checkLayerMediaType(options.mediaType);
-  const blob = new DigestCheck(options.blobDigest);
-  // An archive that is not packed is its own blob: then one digest says it all.
-  const archive = options.blobDigest === options.diffId ? undefined : new DigestCheck(options.diffId);
+  // A failure before the first byte is asked for would otherwise end the process; reading finds it all the same.
+  if (source instanceof Readable) source.on("error", () => undefined);
+  try {
+    options.signal?.throwIfAborted();
+    if (options.mediaType !== undefined) checkLayerMediaType(options.mediaType);
+    const blob = new DigestCheck(options.blobDigest);
+    // An archive that is not packed is its own blob: then one digest says it all.
+    const archive = options.blobDigest === options.diffId ? undefined : new DigestCheck(options.diffId);
+    return await writeImage(source, options, blob, archive);
+  } catch (error) {
+    if (source instanceof Readable) source.destroy();
+    if (!(error instanceof Malformed)) throw error;
+    throw new ImageError(`The layer cannot be used: ${error.message}`, { cause: error });
+  }
+}
+
+async function writeImage(
+  source: LayerSource,
+  options: ConvertOptions,
+  blob: DigestCheck,
+  archive: DigestCheck | undefined,
+): Promise<ConvertedLayer> {
   const writer = await ErofsWriter.create(options.output);
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
@@ -69,8 +87,6 @@ export async function convertLayer(source: LayerSource, options: ConvertOptions)
     stop.abort();
     await writer.abandon();
     await rm(options.output, { force: true });
-    if (error instanceof Malformed)
-      throw new ImageError(`The layer cannot be used: ${error.message}`, { cause: error });
     throw error;
   }
 }

@@ -1,2 +1,2 @@
-export { MAX_PATH, type TarEntry } from "./entry.js";
+export type { TarEntry } from "./entry.js";
 export { type TarHandler, TarReader } from "./reader.js";
