@@ -141,10 +141,17 @@ static void populate_dev(void) {
   make_link("/proc/self/fd/2", "/dev/stderr");
 }
 
+/* The agent's own ports, in case somebody looks for devices to talk to; their nodes are not in the workload's /dev. */
+static void hide(const char *path) {
+  if (access(path, F_OK) < 0) return;
+  if (mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=0555") < 0) cannot("hiding", path);
+}
+
 void root_populate(void) {
   mode_t mask = umask(0);
   mount_on("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   mount_on("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  hide("/sys/class/virtio-ports");
   mount_on("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=0755,size=1m");
   populate_dev();
   umask(mask);

@@ -172,8 +172,10 @@ export class Link implements StreamLink {
     }
   };
 
-  readonly #onError = (error: Error): void => {
-    this.#fail(new VmError(`The ${this.#shape.name} link to the guest failed`, { cause: error }));
+  readonly #onError = (error: NodeJS.ErrnoException): void => {
+    // A QEMU that is killed with something unread in its socket looks like this.
+    if (error.code === "ECONNRESET" || error.code === "EPIPE") this.#onClose();
+    else this.#fail(new VmError(`The ${this.#shape.name} link to the guest failed`, { cause: error }));
   };
 
   readonly #onClose = (): void => {
