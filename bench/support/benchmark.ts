@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { arch, cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
+import { barChart } from "./chart.js";
 import { formatTable } from "./table.js";
 
 /** One thing that is measured, as often as the benchmark says. */
@@ -51,7 +52,7 @@ export interface CaseResult {
 
 /**
  * Measures the cases in turns, so that whatever slows the machine down slows all of them; prints a Markdown table, and writes
- * all samples to `bench/results/NAME.json`.
+ * all samples to `bench/results/NAME.json` and a chart to `NAME.svg`.
  */
 export async function benchmark(options: BenchmarkOptions): Promise<CaseResult[]> {
   const { cases, runs = Number(process.env.SUPERMACHINE_BENCH_RUNS ?? 20), warmups = 1 } = options;
@@ -129,6 +130,8 @@ function save(options: BenchmarkOptions, cases: CaseResult[], facts: Record<stri
   const { name, title, unit = "ms", rival } = options;
   const content = { name, title, unit, rival, date: new Date().toISOString(), host: host(), facts, cases };
   writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(content, undefined, 1)}\n`);
+  const legend = "bar: median, line: up to p95, green: target";
+  writeFileSync(join(folder, `${name}.svg`), barChart(`${title} (${legend})`, unit, cases));
 }
 
 function host() {
