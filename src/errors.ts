@@ -42,6 +42,13 @@ export class ImageNotFoundError extends ImageError {
   }
 }
 
+/** A registry wants credentials, or refuses the ones it was given. Neither message nor `cause` holds a secret. */
+export class RegistryAuthError extends ImageError {
+  constructor(message: string, details: ErrorDetails = {}) {
+    super(message, { ...details, code: "ERR_SUPERMACHINE_REGISTRY_AUTH" });
+  }
+}
+
 /** A running microVM failed, ended unexpectedly or did not answer. */
 export class VmError extends SupermachineError {
   constructor(message: string, details: ErrorDetails = {}) {
@@ -110,7 +117,14 @@ export class UsageError extends SupermachineError {
 
 /** Something on the network could not be reached or broke off. */
 export class NetworkError extends SupermachineError {
+  constructor(message: string, details: ErrorDetails & { code?: string } = {}) {
+    super(details.code ?? "ERR_SUPERMACHINE_NETWORK", message, details);
+  }
+}
+
+/** A registry cannot be connected to, is not trusted, breaks off, or goes on to answer that it cannot serve now. */
+export class RegistryUnreachableError extends NetworkError {
   constructor(message: string, details: ErrorDetails = {}) {
-    super("ERR_SUPERMACHINE_NETWORK", message, details);
+    super(message, { ...details, code: "ERR_SUPERMACHINE_REGISTRY_UNREACHABLE" });
   }
 }

@@ -5,7 +5,7 @@ import type { Digest } from "./digest.js";
 import type { Descriptor } from "./documents.js";
 import type { ImageConfig } from "./image-config.js";
 import { type Compression, layerCompression } from "./media-types.js";
-import { openSource } from "./open-source.js";
+import { openSource, type SourceOptions } from "./open-source.js";
 import { checkBlob, type ImageOrigin, verifiableDigest } from "./origin.js";
 import { hostPlatform, type Platform } from "./platform.js";
 import { formatImageSource, type ImageSource, parseImageSource } from "./source.js";
@@ -41,21 +41,21 @@ export interface ImageContent extends AsyncDisposable {
 }
 
 /** Options of {@link openImage}. */
-export interface OpenImageOptions {
+export interface OpenImageOptions extends SourceOptions {
   /** What to choose from an index, and what a single image must be built for; this machine's Linux by default. */
-  platform?: Platform;
-  signal?: AbortSignal;
+  platform?: Platform | undefined;
 }
 
 /**
  * Finds an image, verifies index, manifest and config by their digests, and checks that every layer's blob is there in
- * its full length. No layer is read.
- * @throws ImageNotFoundError when the file, tag, platform's manifest or a blob is missing, else ImageError.
+ * its full length, as far as that costs nothing: a registry is not asked about layers. No layer is read.
+ * @throws ImageNotFoundError when the file, tag, platform's manifest or a blob is missing, RegistryAuthError,
+ * RegistryUnreachableError, CacheMissError when it must not be pulled and is not here, else ImageError.
  */
 export async function openImage(source: ImageSource | string, options: OpenImageOptions = {}): Promise<ImageContent> {
   const parsed = typeof source === "string" ? parseImageSource(source) : source;
   const { platform = hostPlatform(), signal } = options;
-  const origin = await openSource(parsed, signal);
+  const origin = await openSource(parsed, options);
   try {
     const loaded = await chooseManifest(origin, platform, signal);
     const layers = describeLayers(origin, loaded);

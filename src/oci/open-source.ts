@@ -5,25 +5,30 @@ import type { FileTree } from "./file-tree.js";
 import { openFolder } from "./folder-tree.js";
 import { INDEX, openLayout } from "./layout.js";
 import type { ImageOrigin } from "./origin.js";
+import { openRegistry, type RegistryOptions } from "./registry/index.js";
 import { formatImageSource, type ImageSource, type LocalSource } from "./source.js";
+
+/** How a source is opened. What is for registries means nothing to files. */
+export type SourceOptions = RegistryOptions;
 
 /**
  * Opens the place that an image comes from. This is the one spot that knows which kinds of source can be read.
  * @throws UsageError for a kind that cannot be read.
  */
-export async function openSource(source: ImageSource, signal?: AbortSignal): Promise<ImageOrigin> {
+export async function openSource(source: ImageSource, options: SourceOptions = {}): Promise<ImageOrigin> {
   const name = formatImageSource(source);
+  const { signal } = options;
   switch (source.kind) {
     case "oci-layout":
       return openTree(await openFolder(source.path, name), source, signal);
     case "oci-archive":
       return openTree(await openArchive(source.path, name, signal), source, signal);
-    default: {
-      const where = source.kind === "docker" ? "the docker engine" : `the registry ${source.reference.registry}`;
-      throw new UsageError(`${name} is in ${where}, which this version cannot read`, {
-        hint: "It reads oci-layout:DIR and oci-archive:FILE; make one of them with skopeo copy, buildah push or docker save.",
+    case "registry":
+      return openRegistry(source.reference, options);
+    default:
+      throw new UsageError(`${name} is in the docker engine, which this version cannot read`, {
+        hint: "Save it with docker save, and read the file as oci-archive:FILE.",
       });
-    }
   }
 }
 

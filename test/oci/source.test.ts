@@ -93,11 +93,8 @@ describe("parseImageSource", () => {
 });
 
 describe("openSource", () => {
-  it.each(["alpine", "ghcr.io/a/b:c", "docker:alpine", `docker:${DIGEST}`])(
-    "says that %s cannot be read",
-    async (text) => {
-      await expect(openSource(parseImageSource(text))).rejects.toThrow(UsageError);
-      await expect(openImage(text)).rejects.toThrow(/oci-layout:DIR and oci-archive:FILE/);
-    },
-  );
+  it.each(["docker:alpine", `docker:${DIGEST}`])("says that %s cannot be read", async (text) => {
+    await expect(openSource(parseImageSource(text))).rejects.toThrow(UsageError);
+    await expect(openImage(text)).rejects.toThrow(/oci-archive:FILE/);
+  });
 });

@@ -1,0 +1,132 @@
+import { Readable } from "node:stream";
+import { CacheMissError, ImageError } from "../../errors.js";
+import { home } from "../../store/index.js";
+import type { Digest } from "../digest.js";
+import type { Descriptor } from "../documents.js";
+import { isConfig, isIndex, isManifest } from "../media-types.js";
+import { type ImageOrigin, verifiableDigest } from "../origin.js";
+import { MAX_DOCUMENT_BYTES } from "../parse-document.js";
+import { formatReference, type RegistryReference } from "../reference.js";
+import { openBlob } from "./blob-stream.js";
+import type { RegistryAuth } from "./credentials.js";
+import { DocumentCache } from "./document-cache.js";
+import type { Endpoint } from "./endpoint.js";
+import { endpointsOf, firstThatWorks } from "./endpoints.js";
+import { fetchManifest, fetchSmallBlob, headManifest, type VerifiedDocument } from "./manifest.js";
+import { DEFAULT_LIMITS, type NetworkLimits } from "./network-limits.js";
+import { checkPolicy, type PullPolicy, resolve } from "./policy.js";
+import { Transport } from "./transport.js";
+
+/** How an image is fetched from a registry. */
+export interface RegistryOptions {
+  /** When the registry is asked; `missing` by default. */
+  pull?: PullPolicy | undefined;
+  /** User name and password; by default what docker or podman keep for the registry, else none. */
+  registryAuth?: RegistryAuth | undefined;
+  /** Other than the usual timeouts and tries. */
+  network?: Partial<NetworkLimits> | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Opens an image in a registry. Its documents are kept, so that the next time it is found without the registry; layers
+ * are fetched only when they are read.
+ * @throws ImageNotFoundError, RegistryAuthError, RegistryUnreachableError, CacheMissError, ImageError, UsageError
+ */
+export async function openRegistry(reference: RegistryReference, options: RegistryOptions = {}): Promise<ImageOrigin> {
+  const policy = checkPolicy(options.pull ?? "missing");
+  const transport = new Transport({ ...DEFAULT_LIMITS, ...options.network });
+  try {
+    const repository = new CachedRepository(reference, policy, endpointsOf(reference, transport, "pull", options));
+    const root = await repository.resolve(options.signal);
+    return {
+      name: repository.name,
+      roots: [root],
+      // The manifest's word is enough: asking for each layer would cost a request each.
+      size: async (descriptor) => descriptor.size,
+      open: (descriptor, signal) => repository.open(descriptor, signal),
+      [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await transport[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** One repository, in front of it what was fetched from it before. */
+class CachedRepository {
+  readonly name: string;
+  readonly #reference: RegistryReference;
+  readonly #policy: PullPolicy;
+  readonly #endpoints: readonly Endpoint[];
+  readonly #cache = new DocumentCache(home().blobs);
+
+  constructor(reference: RegistryReference, policy: PullPolicy, endpoints: readonly Endpoint[]) {
+    this.name = formatReference(reference);
+    this.#reference = reference;
+    this.#policy = policy;
+    this.#endpoints = endpoints;
+  }
+
+  resolve(signal: AbortSignal | undefined): Promise<Descriptor> {
+    const ask = (known: Digest | undefined) => this.#ask(known, signal);
+    return resolve(this.#reference, { policy: this.#policy, cache: this.#cache, name: this.name, ask });
+  }
+
+  async open(descriptor: Descriptor, signal: AbortSignal | undefined): Promise<Readable> {
+    const digest = verifiableDigest(descriptor, this.name);
+    const kind = kindOf(descriptor.mediaType);
+    if (kind === "layer") {
+      const what = `layer ${digest} of ${this.name}`;
+      if (this.#policy === "never") throw notHere(what);
+      return openBlob(this.#endpoints, descriptor, what, signal);
+    }
+    const bytes = (await this.#cache.read(digest)) ?? (await this.#fetch({ ...descriptor, digest }, kind, signal));
+    return Readable.from([bytes]);
+  }
+
+  async #fetch(descriptor: Descriptor & { digest: Digest }, kind: "manifest" | "config", signal?: AbortSignal) {
+    const what = `${kind} ${descriptor.digest} of ${this.name}`;
+    if (this.#policy === "never") throw notHere(what);
+    if (descriptor.size > MAX_DOCUMENT_BYTES)
+      throw new ImageError(`${what} is longer than ${MAX_DOCUMENT_BYTES} bytes`);
+    const document = await firstThatWorks(this.#endpoints, signal, (endpoint) =>
+      kind === "manifest"
+        ? fetchManifest(endpoint, descriptor.digest, what, signal)
+        : fetchSmallBlob(endpoint, descriptor, what, signal),
+    );
+    await this.#cache.write(document);
+    return document.bytes;
+  }
+
+  /** Registries count what is fetched, but not what is only asked about: a tag that has not moved costs no download. */
+  async #ask(known: Digest | undefined, signal: AbortSignal | undefined): Promise<Descriptor> {
+    const { tag, digest } = this.#reference;
+    const wanted = digest ?? tag ?? "latest";
+    const answer = await firstThatWorks(this.#endpoints, signal, async (endpoint) => {
+      const now = known === undefined ? undefined : await headManifest(endpoint, wanted, this.name, signal);
+      return now !== undefined && now === known ? now : fetchManifest(endpoint, wanted, this.name, signal);
+    });
+    return this.#keep(answer);
+  }
+
+  async #keep(answer: Digest | VerifiedDocument): Promise<Descriptor> {
+    if (typeof answer !== "string") await this.#cache.write(answer);
+    const digest = typeof answer === "string" ? answer : answer.descriptor.digest;
+    if (this.#reference.digest === undefined) await this.#cache.remember(this.#reference, digest);
+    const descriptor = typeof answer === "string" ? await this.#cache.describe(digest) : answer.descriptor;
+    if (descriptor === undefined) throw notHere(`manifest ${digest} of ${this.name}`);
+    return descriptor;
+  }
+}
+
+function kindOf(mediaType: string): "manifest" | "config" | "layer" {
+  if (isManifest(mediaType) || isIndex(mediaType)) return "manifest";
+  return isConfig(mediaType) ? "config" : "layer";
+}
+
+function notHere(what: string): CacheMissError {
+  return new CacheMissError(`${what} is not here, and it must not be pulled`, {
+    hint: "Use the pull policy missing or always once.",
+  });
+}

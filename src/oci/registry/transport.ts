@@ -1,0 +1,86 @@
+import type { IncomingHttpHeaders } from "node:http";
+import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from "undici";
+import { UsageError } from "../../errors.js";
+import { isLoopback } from "./hosts.js";
+import type { NetworkLimits } from "./network-limits.js";
+import { certificateAuthorities } from "./trust.js";
+
+/** One HTTP request. */
+export interface HttpRequest {
+  method?: "GET" | "HEAD" | "POST";
+  headers?: Record<string, string>;
+  body?: string;
+  signal?: AbortSignal | undefined;
+}
+
+/** The answer to a request. Its body has to be read or dumped. */
+export interface HttpResponse {
+  status: number;
+  headers: IncomingHttpHeaders;
+  body: Dispatcher.ResponseData["body"];
+  /** Where the answer came from, after redirects. */
+  url: URL;
+}
+
+/** Connections to registries, their token servers and storage. They end when this is disposed of. */
+export class Transport implements AsyncDisposable {
+  readonly limits: NetworkLimits;
+  readonly #closing = new AbortController();
+  readonly #dispatchers = new Map<string, Promise<Dispatcher>>();
+
+  constructor(limits: NetworkLimits) {
+    this.limits = limits;
+  }
+
+  /** Aborts when this is disposed of: for work that is not one caller's alone. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  /** Does one exchange; redirects are not followed, statuses not judged. */
+  async request(url: URL, { method = "GET", headers = {}, body, signal }: HttpRequest): Promise<HttpResponse> {
+    const dispatcher = await this.#dispatcherFor(url);
+    const response = await request(url, {
+      dispatcher,
+      method,
+      headers: { "accept-encoding": "identity", "user-agent": "supermachine", ...headers },
+      ...(body === undefined ? {} : { body }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    // A body that fails while nobody reads it must not end the process.
+    response.body.on("error", () => undefined);
+    return { status: response.statusCode, headers: response.headers, body: response.body, url };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort();
+    const opened = await Promise.allSettled(this.#dispatchers.values());
+    this.#dispatchers.clear();
+    await Promise.all(opened.map((each) => (each.status === "fulfilled" ? each.value.destroy() : undefined)));
+  }
+
+  #dispatcherFor(url: URL): Promise<Dispatcher> {
+    const known = this.#dispatchers.get(url.origin);
+    if (known !== undefined) return known;
+    const made = this.#makeDispatcher(url);
+    this.#dispatchers.set(url.origin, made);
+    return made;
+  }
+
+  async #makeDispatcher(url: URL): Promise<Dispatcher> {
+    const { connectMs, stallMs } = this.limits;
+    const ca = url.protocol === "https:" ? await certificateAuthorities(url.host) : undefined;
+    const tls = ca === undefined ? {} : { ca };
+    const options = { connect: { timeout: connectMs, ...tls }, headersTimeout: stallMs, bodyTimeout: stallMs };
+    // No proxy can reach this machine's own addresses, whatever the environment says.
+    if (isLoopback(url.hostname)) return new Agent(options);
+    try {
+      return new EnvHttpProxyAgent({ ...options, requestTls: { timeout: connectMs, ...tls } });
+    } catch {
+      // The reason would show the setting, and proxies' settings hold passwords.
+      throw new UsageError("HTTP_PROXY or HTTPS_PROXY is not a proxy's URL", {
+        hint: "Write http://HOST:PORT, or unset it.",
+      });
+    }
+  }
+}
