@@ -71,6 +71,9 @@ export async function proveAccelerator(
   hypervisor: Hypervisor,
   work: LongWork,
 ): Promise<AcceleratorVerdict> {
+  // Not kept: the device may come, go or be opened to us at any time, and looking costs nothing.
+  const refused = await refusal(accelerator);
+  if (refused) return { accelerator, works: false, reason: refused };
   const path = join(home().assets, "accelerators.json");
   const host = fingerprint(assets, hypervisor);
   const known = async () => {
@@ -99,8 +102,6 @@ async function probe(
   hypervisor: Hypervisor,
   work: LongWork,
 ): Promise<AcceleratorVerdict> {
-  const refused = await refusal(accelerator);
-  if (refused) return { accelerator, works: false, reason: refused };
   const step = { phase: "accelerator" as const, item: `trying ${accelerator}` };
   work.onProgress?.(step);
   const folder = join(home().run, `probe-${process.pid}`);

@@ -110,7 +110,11 @@ export class Machine {
 
   async #capture(folder: string): Promise<{ pausedMs: number }> {
     await mkdir(folder, { recursive: true });
-    await this.agent.quiesce();
+    await this.agent.quiesce().catch((error: unknown) => {
+      // A guest that did not come to rest in time shall hear from us again all the same.
+      this.agent.resume();
+      throw error;
+    });
     const started = performance.now();
     let delta: Delta;
     try {
