@@ -106,11 +106,11 @@ describe("packing", () => {
   });
 
   it.each([
-    ["bzip2", "bzip2"],
-    ["xz", "xz"],
-  ])("by %s is refused by name", async (tool, name) => {
-    const packed = execFileSync(tool, ["-c"], { input: archive });
-    expect(await failure(inPieces(packed), { blobDigest: sha256(packed) })).toContain(`packed by ${name}`);
+    ["bzip2", Buffer.from("BZh91AY&SY", "latin1")],
+    ["xz", Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00, 0x00, 0x04])],
+  ])("by %s is refused by name", async (tool, start) => {
+    const packed = Buffer.concat([start, randomFrom(5).bytes(10_000)]);
+    expect(await failure(inPieces(packed), { blobDigest: sha256(packed) })).toContain(`packed by ${tool}`);
   });
 
   it.each([1, 2, 5, 6, 7, 1000])("is recognised in pieces of %i bytes", async (pieceSize) => {
