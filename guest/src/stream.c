@@ -96,6 +96,9 @@ const char *stream_open(struct link *link, uint32_t id, struct request *request)
   if (!message) {
     error = task_start(stream, request);
     message = "the task could not be started";
+    /* It may run all the same, without anybody to hear of it. */
+    if (error && stream->pid > 0) stream_signal(stream, SIGKILL, true);
+    if (error) stream->due = 0;
   }
   if (error) fail_at_once(stream, error, message);
   stream_wake(stream);

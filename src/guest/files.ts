@@ -116,7 +116,12 @@ export async function writeFile(
 
 async function send(stream: GuestStream, content: FileContent): Promise<void> {
   if (typeof content === "string" || content instanceof Uint8Array) await sendPiece(stream, content);
-  else for await (const piece of content as AsyncIterable<Uint8Array | string>) await sendPiece(stream, piece);
+  else
+    for await (const piece of content as AsyncIterable<Uint8Array | string>) {
+      await sendPiece(stream, piece);
+      // Leaving the loop ends the source, too.
+      if (stream.over) return;
+    }
   stream.end(() => {});
 }
 

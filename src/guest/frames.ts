@@ -8,6 +8,8 @@ const HEADER_BYTES = 12;
 const PAYLOAD_MAX = 65_536;
 /** Senders keep DATA this small so that streams share a link fairly. */
 export const DATA_MAX = 32_768;
+/** A socket gives chunks of 64 KiB. */
+const VIEW_MIN = 4_096;
 const NOISE_MAX = 1 << 20;
 
 export const FrameType = {
@@ -107,6 +109,8 @@ export class FrameDecoder {
       payload: rest.subarray(0, length),
     };
     if (rest.length >= length) {
+      // A view would hold the whole chunk for as long as somebody keeps the few bytes.
+      if (length < VIEW_MIN) frame.payload = Buffer.from(frame.payload);
       take(frame);
       return rest.subarray(length);
     }

@@ -156,10 +156,11 @@ describe.each(["plain", "sanitized"] as const)("sessions (%s agent)", (build) =>
     sleeper.stdout.on("error", () => {});
     const reading = running.agent.readFile("/dev/zero");
     reading.catch(() => {});
-    await running.process[Symbol.asyncDispose]();
+    process.kill(running.process.pid, "SIGKILL");
     await expect(sleeper.wait()).rejects.toMatchObject({ code: "ERR_SUPERMACHINE_VM" });
     await expect(reading).rejects.toMatchObject({ code: "ERR_SUPERMACHINE_VM" });
     await expect(running.agent.writeFile("/tmp/x", "")).rejects.toMatchObject({ code: "ERR_SUPERMACHINE_VM" });
+    process.kill(sleeper.pid);
   });
 
   test("carry what the caller gave as the reason of closing", async () => {
