@@ -1,4 +1,4 @@
-import { constants } from "node:os";
+import { signalNumber } from "../guest/index.js";
 
 /** How a command ended, with a shell's conventions: 126 and 127 for one that could not be started, 128+n for a signal. */
 export interface ExitStatus {
@@ -7,7 +7,8 @@ export interface ExitStatus {
   signal: NodeJS.Signals | null;
 }
 
-/** The exit code that shells and docker give to a command killed by `signal`. */
+/** The exit code that shells and docker give to a command killed by `signal`, by Linux's numbers, which are the guest's. */
 export function signalExitCode(signal: NodeJS.Signals): number {
-  return 128 + (constants.signals[signal] ?? 0);
+  // A real-time signal has its number for a name, such as `SIG34`.
+  return 128 + (signalNumber(signal) ?? Number(signal.slice("SIG".length)));
 }

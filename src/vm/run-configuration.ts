@@ -29,13 +29,15 @@ export function imageCommand(config: RunConfiguration, changes: CommandChanges =
 
 /** Turns `NAME=value` lines into a record. A name alone takes its value from `inherit`, or is left out. */
 export function parseEnv(lines: readonly string[], inherit: NodeJS.ProcessEnv = {}): Record<string, string> {
-  const env: Record<string, string> = {};
+  const env = new Map<string, string>();
   for (const line of lines) {
     const at = line.indexOf("=");
     if (at === 0 || line === "") throw new UsageError(`${JSON.stringify(line)} is not of the form NAME=value`);
     const name = at < 0 ? line : line.slice(0, at);
-    const value = at < 0 ? inherit[name] : line.slice(at + 1);
-    if (value !== undefined) env[name] = value;
+    // Every object has a `toString` and the like, which are no variables.
+    const inherited = Object.hasOwn(inherit, name) ? inherit[name] : undefined;
+    const value = at < 0 ? inherited : line.slice(at + 1);
+    if (value !== undefined) env.set(name, value);
   }
-  return env;
+  return Object.fromEntries(env);
 }

@@ -5,7 +5,7 @@ import { VmError } from "../../src/errors.js";
 import { Machine, type RestoreSource, type Runtime, templateSource } from "../../src/machine/index.js";
 import { Delta, type MemoryStrategy } from "../../src/memory/index.js";
 import { temporaryFolder } from "../support/layer-fixture.js";
-import { type FakeAgent, FakeHypervisor, type Fate, fakeAgents } from "./fake-hypervisor.js";
+import { type FakeAgent, FakeHypervisor, FakeWorker, type Fate, fakeAgents } from "./fake-hypervisor.js";
 
 const delta = new Delta(8192, [{ first: 1, count: 1 }], Buffer.alloc(4096, 7));
 const disks = [{ lun: 1, path: "/one.erofs" }];
