@@ -183,8 +183,7 @@ static void hang_up(struct link *link) {
   _exit(0);
 }
 
-void link_receive(struct link *link) {
-  if (link->fd < 0) return;
+static void receive(struct link *link) {
   if (link->in_used > 0) take_input(link);
   for (int i = 0; i < READS_PER_TURN && link->readable; i++) {
     if (link->in_used == IN_SIZE || link_room(link) < ROOM_TO_ANSWER) return;
@@ -205,15 +204,9 @@ static bool can_serve(struct link *link) {
   return link->ready_first && !link->blocked && link_room(link) >= ROOM_TO_SERVE;
 }
 
-bool link_would_wait(const struct link *link) {
-  for (const struct stream *stream = link->ready_first; stream; stream = stream->next_ready) {
-    if (stream_would_wait(stream)) return true;
-  }
-  return false;
-}
-
-bool link_send(struct link *link) {
+bool link_work(struct link *link) {
   if (link->fd < 0) return false;
+  receive(link);
   while (can_serve(link)) {
     struct stream *stream = take_ready(link);
     stream_service(stream);

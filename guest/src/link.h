@@ -45,14 +45,8 @@ extern struct link links[LINKS];
 void link_init(struct link *link, int fd);
 void link_event(struct link *link, uint32_t events);
 
-/* Takes in what the host has sent. */
-void link_receive(struct link *link);
-
-/* Whether a stream that is to be served next would rather be served a moment later. */
-bool link_would_wait(const struct link *link);
-
-/* Sends what the streams have to say; true when there is more to do, in or out, without waiting. */
-bool link_send(struct link *link);
+/* Moves what can be moved now; true when there is more to do without waiting. */
+bool link_work(struct link *link);
 
 /* Writes out everything that is buffered, waiting for at most `timeout_ms`. */
 void link_drain(struct link *link, int timeout_ms);

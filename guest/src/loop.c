@@ -7,7 +7,6 @@
 #include "stream.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -73,15 +72,8 @@ static void take_events(int timeout_ms) {
 
 void loop_run(void) {
   for (;;) {
-    bool busy = false, early = false;
-    for (int i = 0; i < LINKS; i++) link_receive(&links[i]);
-    for (int i = 0; i < LINKS; i++) early |= link_would_wait(&links[i]);
-    if (early) {
-      /* On one CPU the process was interrupted by its own first byte, or its exit. */
-      sched_yield();
-      take_events(0);
-    }
-    for (int i = 0; i < LINKS; i++) busy |= link_send(&links[i]);
+    bool busy = false;
+    for (int i = 0; i < LINKS; i++) busy |= link_work(&links[i]);
     power_check();
     take_events(busy ? 0 : streams_timeout());
     streams_expire();

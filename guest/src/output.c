@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 enum {
-  LITTLE = 16384,
   GRACE_MS = 200,
   DISCARD_SIZE = 16384,
 };
@@ -121,7 +120,6 @@ static void send_started(struct stream *stream) {
   write_kind(&writer, RESULT_STARTED);
   write_uint(&writer, 1, 4, (uint64_t)stream->workload_pid);
   send_result(stream, bytes, writer.used);
-  stream->started = true;
 }
 
 static void send_exited(struct stream *stream) {
@@ -187,19 +185,6 @@ static bool has_something(const struct stream *stream) {
 
 void stream_wake(struct stream *stream) {
   if (stream->link && !stream->queued && has_something(stream)) link_ready(stream->link, stream);
-}
-
-bool stream_would_wait(const struct stream *stream) {
-  if (stream->kind != KIND_EXEC || stream->exited || stream->pid == 0) return false;
-  if (stream->due & DUE_STARTED) return true;
-  for (int i = 0; i < OUTPUTS; i++) {
-    const struct output *output = &stream->outputs[i];
-    int inside = 0;
-    if (output->fd < 0 || !output->readable || output->credit == 0) continue;
-    if (output->hung_up) return true;
-    if (ioctl(output->fd, FIONREAD, &inside) == 0 && inside < LITTLE) return true;
-  }
-  return false;
 }
 
 void stream_service(struct stream *stream) {

@@ -46,7 +46,6 @@ struct stream {
   int wait_status;
   uint8_t due;
   bool queued;
-  bool started;
   bool exited;
   bool in_grace;
   bool tty;
@@ -101,12 +100,6 @@ void output_event(struct stream *stream, int channel, uint32_t events);
 /* The process has ended: what is in its pipes now is its own; what comes later is another's. */
 void output_exited(struct stream *stream);
 void output_expire(struct stream *stream);
-
-/*
- * Whether its process has only begun to write, or is about to end: then a moment later there is more to send at once, which
- * costs as much as a little.
- */
-bool stream_would_wait(const struct stream *stream);
 
 /* Writes what the stream has to say now: at most one DATA frame of each channel. The link has ROOM_TO_SERVE. */
 void stream_service(struct stream *stream);
