@@ -73,8 +73,8 @@ export function firstTimes(times: number, when: (seen: Seen) => boolean, fault: 
   };
 }
 
-export const isManifest = ({ path }: Seen) => path.includes("/manifests/");
-export const isBlob = ({ path }: Seen) => path.includes("/blobs/");
+export const isManifest = ({ path }: Pick<Seen, "path">) => path.includes("/manifests/");
+export const isBlob = ({ path }: Pick<Seen, "path">) => path.includes("/blobs/");
 
 /** Answers with a status and nothing from the registry. */
 export function status(code: number, headers: Record<string, string> = {}): Fault {

@@ -79,8 +79,8 @@ function isAllowed(request: IncomingMessage, parameters: URLSearchParams, option
     return options.identityTokens?.includes(parameters.get("refresh_token") ?? "") ?? false;
   const basic = /^Basic (.*)$/.exec(request.headers.authorization ?? "")?.[1];
   if (basic === undefined) return options.isClosed !== true;
-  const [user = "", password = ""] = Buffer.from(basic, "base64").toString().split(":");
-  return options.users?.[user] === password;
+  const [user = "", ...password] = Buffer.from(basic, "base64").toString().split(":");
+  return options.users?.[user] === password.join(":");
 }
 
 /** The claims and the key id are what docker-registry's token authentication wants. */
