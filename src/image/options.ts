@@ -3,6 +3,7 @@ import { basename } from "node:path";
 import { UsageError } from "../errors.js";
 import type { ImageConfig, ImageContent } from "../oci/index.js";
 import type { LongWork } from "../progress.js";
+import { isEntry } from "../store/index.js";
 import { parseEnv, type RunConfiguration } from "../vm/index.js";
 
 /** How an image is baked. */
@@ -41,7 +42,9 @@ const NAME = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,127}$/;
 export function sizeOf(options: BakeOptions): { memoryMiB: number; vcpus: number } {
   const { memoryMiB = DEFAULT_MEMORY_MIB, vcpus = 1 } = options;
   if (!Number.isInteger(memoryMiB) || memoryMiB < LEAST_MEMORY_MIB || memoryMiB > MOST_MEMORY_MIB) {
-    throw new UsageError(`memoryMiB is ${memoryMiB}; it is a whole number of at least ${LEAST_MEMORY_MIB}`);
+    throw new UsageError(
+      `memoryMiB is ${memoryMiB}; it is a whole number from ${LEAST_MEMORY_MIB} to ${MOST_MEMORY_MIB}`,
+    );
   }
   if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > MOST_VCPUS) {
     throw new UsageError(`vcpus is ${vcpus}; it is a whole number from 1 to ${MOST_VCPUS}`);
@@ -68,15 +71,15 @@ export function runConfigurationOf(
 
 /** @throws UsageError when `name` cannot be a snapshot's name */
 export function checkName(name: string): string {
-  if (NAME.test(name)) return name;
+  if (isName(name)) return name;
   throw new UsageError(`${JSON.stringify(name)} cannot be a snapshot's name`, {
-    hint: "A name has letters, digits, dots, dashes and underscores, and starts with a letter or digit.",
+    hint: "A name has letters, digits, dots, dashes and underscores, starts with a letter or digit, and does not end in .lock or .partial.",
   });
 }
 
 /** Whether a text that a user typed could be a snapshot's name. */
 export function isName(text: string): boolean {
-  return NAME.test(text);
+  return NAME.test(text) && isEntry(text);
 }
 
 /** Hash of everything that a bake depends on. */

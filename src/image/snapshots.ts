@@ -33,7 +33,7 @@ export async function removeImage(name: string, folder = home().snapshots): Prom
   await using _lock = await acquireLock(`${path}.lock`);
   // The metadata goes first: without it a half-removed folder is no snapshot any more.
   await rm(join(path, METADATA_FILE)).catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code !== "ENOENT") throw cause;
+    if (cause.code !== "ENOENT" && cause.code !== "ENOTDIR") throw cause;
     throw new ImageNotFoundError(`there is no snapshot ${name}`, { cause, hint: "`supermachine images` lists them." });
   });
   await rm(path, { recursive: true, force: true });
