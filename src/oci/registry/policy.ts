@@ -65,7 +65,7 @@ async function recall(reference: RegistryReference, cache: DocumentCache): Promi
 /** A time in the future is of a clock that was wrong. */
 function isFresh({ checkedAt }: KnownReference): boolean {
   const age = Date.now() - checkedAt;
-  return age >= 0 && age <= lifeMs(process.env.SUPERMACHINE_REGISTRY_REF_CACHE_TTL_MS);
+  return age >= 0 && age < lifeMs(process.env.SUPERMACHINE_REGISTRY_REF_CACHE_TTL_MS);
 }
 
 function lifeMs(setting: string | undefined): number {

@@ -14,7 +14,7 @@ export async function pushBusybox(destination: string, options: PushOptions = {}
   await pushFrom(`oci:${layout}:latest`, destination, options);
 }
 
-/** Copies whatever skopeo can read, with all platforms of an index. */
+/** Copies an image, named as IMAGE or as skopeo does, with all platforms of an index. */
 export async function pushFrom(
   source: string,
   destination: string,
@@ -24,6 +24,6 @@ export async function pushFrom(
     ...["--insecure-policy", "copy", "--quiet", "--all", "--dest-tls-verify=false"],
     ...["--format", format],
     ...(credentials === undefined ? [] : ["--dest-creds", credentials]),
-    ...[source, `docker://${destination}`],
+    ...[source.replace(/^oci-layout:/, "oci:"), `docker://${destination}`],
   ]);
 }
