@@ -13,7 +13,7 @@ import {
 } from "../machine/index.js";
 import { Delta } from "../memory/index.js";
 import type { LongWork } from "../progress.js";
-import { home, replace } from "../store/index.js";
+import { acquireLock, home, replace } from "../store/index.js";
 import { type RunConfiguration, Vm } from "../vm/index.js";
 import { captureSnapshot, checksum } from "./bake.js";
 import { bakeImage } from "./bake-image.js";
@@ -144,6 +144,7 @@ export class Image {
 
   async #snapshot(machine: Machine, path: string): Promise<Image> {
     const folder = resolve(path);
+    await using _lock = await acquireLock(`${folder}.lock`);
     if (await exists(folder)) throw new UsageError(`${folder} is there already`, { hint: "Name a new folder." });
     const { reference, manifestDigest, config, layers } = this.#metadata;
     const about = { name: basename(folder), reference, manifestDigest, config, layers, key: randomUUID() };
