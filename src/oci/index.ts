@@ -8,7 +8,7 @@ export { formatPlatform, hostPlatform, type Platform } from "./platform.js";
 export { formatReference, parseReference, type RegistryReference } from "./reference.js";
 export type { NetworkLimits, PullPolicy, RegistryAuth } from "./registry/index.js";
 export {
-  type DockerSource,
+  type EngineSource,
   formatImageSource,
   type ImageSource,
   type LocalSource,

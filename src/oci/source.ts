@@ -18,21 +18,22 @@ export interface RegistrySource {
   reference: RegistryReference;
 }
 
-/** An image in the local docker engine, by name or by id. */
-export interface DockerSource {
-  kind: "docker";
+/** An image in a container engine of this machine, by name or by id. */
+export interface EngineSource {
+  kind: "docker" | "podman";
   image: { reference: RegistryReference } | { id: Digest };
 }
 
 /** Where an image comes from: what a user types as IMAGE, parsed. */
-export type ImageSource = LocalSource | RegistrySource | DockerSource;
+export type ImageSource = LocalSource | RegistrySource | EngineSource;
 
 const LOCAL = /^(oci-layout|oci-archive):(.*)$/s;
-const DOCKER = "docker:";
-const FOREIGN_PREFIX = /^(?:oci|docker-archive|docker-daemon|dir|containers-storage|docker|https?):/;
+const ENGINE = /^(docker|podman):(?!\/\/)(.*)$/s;
+const FOREIGN_PREFIX = /^(?:oci|docker-archive|docker-daemon|dir|containers-storage|docker|podman|https?):/;
 
 /**
- * Parses IMAGE: `oci-layout:DIR[:TAG|@DIGEST]`, `oci-archive:FILE[:TAG|@DIGEST]`, `docker:REF`, else a registry reference.
+ * Parses IMAGE: `oci-layout:DIR[:TAG|@DIGEST]`, `oci-archive:FILE[:TAG|@DIGEST]`, `docker:REF`, `podman:REF`, else a registry
+ * reference.
  *
  * DIR and FILE may contain colons: the longest beginning that exists is the path, and what follows its colon is the
  * tag. Where none exists, the text is split at its last colon if a tag can stand there.
@@ -41,12 +42,14 @@ const FOREIGN_PREFIX = /^(?:oci|docker-archive|docker-daemon|dir|containers-stor
 export function parseImageSource(text: string, exists: (path: string) => boolean = existsSync): ImageSource {
   const local = LOCAL.exec(text);
   if (local) return parseLocal(text, local[1] as LocalSource["kind"], local[2] ?? "", exists);
-  if (text.startsWith(DOCKER) && !text.startsWith("docker://")) return parseDocker(text.slice(DOCKER.length));
+  const engine = ENGINE.exec(text);
+  if (engine) return parseEngine(engine[1] as EngineSource["kind"], engine[2] ?? "");
   try {
     return { kind: "registry", reference: parseReference(text) };
   } catch (error) {
     if (!FOREIGN_PREFIX.test(text)) throw error;
-    const hint = "Write oci-layout:DIR, oci-archive:FILE, docker:NAME, or a registry's image name without a prefix.";
+    const hint =
+      "Write oci-layout:DIR, oci-archive:FILE, docker:NAME, podman:NAME, or a registry's image name without a prefix.";
     throw new ImageError(`"${text}" does not name an image`, { hint, cause: error });
   }
 }
@@ -57,7 +60,8 @@ export function formatImageSource(source: ImageSource): string {
     case "registry":
       return formatReference(source.reference);
     case "docker":
-      return DOCKER + ("id" in source.image ? source.image.id : formatReference(source.image.reference));
+    case "podman":
+      return `${source.kind}:${"id" in source.image ? source.image.id : formatReference(source.image.reference)}`;
     default: {
       const tag = source.tag === undefined ? "" : `:${source.tag}`;
       const digest = source.digest === undefined ? "" : `@${source.digest}`;
@@ -103,8 +107,8 @@ function cutTag(rest: string, exists: (path: string) => boolean): { path: string
   return canBeTag ? { path: rest.slice(0, last), tag: rest.slice(last + 1) } : { path: rest };
 }
 
-function parseDocker(name: string): DockerSource {
+function parseEngine(kind: EngineSource["kind"], name: string): EngineSource {
   const id = /^[0-9a-f]{64}$/.test(name) ? `sha256:${name}` : name;
-  if (isDigest(id)) return { kind: "docker", image: { id } };
-  return { kind: "docker", image: { reference: parseReference(name) } };
+  if (isDigest(id)) return { kind, image: { id } };
+  return { kind, image: { reference: parseReference(name) } };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { ImageError, UsageError } from "../../src/errors.js";
-import { formatImageSource, type ImageSource, openImage, openSource, parseImageSource } from "../../src/oci/index.js";
+import { ImageError } from "../../src/errors.js";
+import { formatImageSource, type ImageSource, parseImageSource } from "../../src/oci/index.js";
 
 const DIGEST = `sha256:${"a1".repeat(32)}` as const;
 
@@ -43,6 +43,8 @@ const REMOTE: [string, ImageSource][] = [
     { kind: "docker", image: { reference: { registry: "ghcr.io", repository: "a/b", tag: "latest" } } },
   ],
   [`docker:${DIGEST}`, { kind: "docker", image: { id: DIGEST } }],
+  ["podman:a/b:1", { kind: "podman", image: { reference: { registry: "docker.io", repository: "a/b", tag: "1" } } }],
+  [`podman:${DIGEST}`, { kind: "podman", image: { id: DIGEST } }],
   [`docker:${DIGEST.slice(7)}`, { kind: "docker", image: { id: DIGEST } }],
 ];
 
@@ -56,6 +58,8 @@ const INVALID: [string, RegExp][] = [
   ["oci-layout:dir@md5:d41d8cd98f00b204e9800998ecf8427e", /not a sha256 or sha512 digest/],
   ["docker:", /empty/],
   ["docker:Upper", /lower case/],
+  ["podman:", /empty/],
+  ["podman://alpine", /oci-layout:DIR, oci-archive:FILE/],
   ["docker://alpine", /oci-layout:DIR, oci-archive:FILE/],
   ["oci:/some/dir", /oci-layout:DIR, oci-archive:FILE/],
   ["docker-archive:/some/file.tar", /oci-layout:DIR, oci-archive:FILE/],
@@ -89,12 +93,5 @@ describe("parseImageSource", () => {
       path: import.meta.dirname,
       tag: "x",
     });
-  });
-});
-
-describe("openSource", () => {
-  it.each(["docker:alpine", `docker:${DIGEST}`])("says that %s cannot be read", async (text) => {
-    await expect(openSource(parseImageSource(text))).rejects.toThrow(UsageError);
-    await expect(openImage(text)).rejects.toThrow(/oci-archive:FILE/);
   });
 });
