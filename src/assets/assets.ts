@@ -50,7 +50,10 @@ export async function ensureAssets(work: LongWork = {}): Promise<Assets> {
   const agent = await ensureAgent(folder, architecture, work);
   const stamp = await stampOf([path, agent]);
   const known = await readManifest(manifest);
-  if (known?.stamp === stamp) return { architecture, ...known };
+  if (known?.stamp === stamp) {
+    const { stamp: _, ...found } = known;
+    return { architecture, ...found };
+  }
 
   const qemu = await inspectQemu(path);
   const kernel = await ensureKernel(folder, architecture, work);

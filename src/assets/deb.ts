@@ -36,7 +36,8 @@ async function findData(deb: string): Promise<{ name: string; offset: number; si
     const header = await text(file, at, HEADER_BYTES);
     const name = header.slice(0, 16).trim().replace(/\/$/, "");
     const size = Number(header.slice(48, 58));
-    if (!Number.isSafeInteger(size)) break;
+    // No member of a package is empty, and a size below 0 would let this go round for ever.
+    if (!Number.isSafeInteger(size) || size <= 0) break;
     if (name.startsWith("data.tar")) return { name, offset: at + HEADER_BYTES, size };
     at += HEADER_BYTES + size + (size % 2);
   }

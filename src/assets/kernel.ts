@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { access, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -66,7 +66,7 @@ async function kernelName(folder: string, architecture: Architecture, work: Long
   // Without package lists, as on a machine that is offline, what was unpacked before is as good.
   const suffix = `-cloud-${DEBIAN_ARCHITECTURE[architecture]}`;
   const unpacked = (await readdir(folder)).filter((name) => name.startsWith("linux-image-") && name.endsWith(suffix));
-  const newest = unpacked.sort().at(-1);
+  const newest = unpacked.sort((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
   if (newest) return newest;
   if (fromApt && canInstall()) await aptUpdate(work);
   return (fromApt && (await resolveKernelPackage(image, work))) || PINNED[architecture].name;
@@ -134,6 +134,7 @@ async function decompressModules(folder: string, signal: AbortSignal | undefined
 async function readKernel(path: string, name: string): Promise<Kernel | undefined> {
   try {
     const digest = await readFile(join(path, "vmlinuz.sha256"), "utf8");
+    await access(join(path, "vmlinuz"));
     const modules = (await readdir(join(path, "modules"))).sort().map((each) => join(path, "modules", each));
     return { name, vmlinuz: join(path, "vmlinuz"), modules, digest };
   } catch (error) {

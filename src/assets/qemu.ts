@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { access } from "node:fs/promises";
+import { access, stat } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { execa } from "execa";
 import { type Architecture, qemuBinary } from "../engine/index.js";
@@ -53,8 +53,9 @@ export async function findProgram(name: string): Promise<string | undefined> {
 }
 
 async function isExecutable(path: string): Promise<boolean> {
-  return access(path, constants.X_OK).then(
-    () => true,
+  // A folder can be "executed" too.
+  return Promise.all([stat(path), access(path, constants.X_OK)]).then(
+    ([facts]) => facts.isFile(),
     () => false,
   );
 }
