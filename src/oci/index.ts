@@ -4,7 +4,7 @@ export type { Compression } from "./media-types.js";
 export { type ImageContent, type LayerDescriptor, type OpenImageOptions, openImage } from "./open-image.js";
 export { openSource, type SourceOptions } from "./open-source.js";
 export type { ImageOrigin } from "./origin.js";
-export { formatPlatform, hostPlatform, type Platform } from "./platform.js";
+export { formatPlatform, hostPlatform, type Platform, parsePlatform } from "./platform.js";
 export { formatReference, parseReference, type RegistryReference } from "./reference.js";
 export type { NetworkLimits, PullPolicy, RegistryAuth } from "./registry/index.js";
 export {

@@ -1,3 +1,4 @@
+import { UsageError } from "../errors.js";
 import type { Descriptor } from "./documents.js";
 import { printable } from "./printable.js";
 
@@ -23,6 +24,19 @@ const BASE_LEVEL: Readonly<Record<string, number>> = { amd64: 1, arm64: 8, arm: 
 /** Linux on the architecture of this machine: what runs here without emulating another processor. */
 export function hostPlatform(arch: string = process.arch): Platform {
   return { os: "linux", architecture: NODE_TO_GO[arch] ?? arch };
+}
+
+/**
+ * Parses `linux/arm64/v8`, `linux/amd64` or just an architecture, as docker's `--platform` has it.
+ * @throws UsageError
+ */
+export function parsePlatform(text: string): Platform {
+  const parts = text.toLowerCase().split("/");
+  const [os = "", architecture = "", variant] = parts.length === 1 ? ["linux", ...parts] : parts;
+  if (parts.length <= 3 && [os, architecture, variant ?? "x"].every((part) => /^[a-z0-9_.-]+$/.test(part))) {
+    return { os, architecture: ALIASES[architecture] ?? architecture, ...(variant === undefined ? {} : { variant }) };
+  }
+  throw new UsageError(`${JSON.stringify(text)} is not a platform`, { hint: "Write linux/amd64 or linux/arm64/v8." });
 }
 
 /** `linux/arm64/v8`, for messages. */

@@ -39,13 +39,7 @@ export async function openBlob(
   const chunks = downloadFrom(endpoints, download);
   try {
     // The first bytes are waited for, so that what is missing is reported at once.
-    let first: IteratorResult<Buffer> | undefined = await chunks.next();
-    const next = async () => {
-      const result = first ?? (await chunks.next());
-      first = undefined;
-      return result.done ? null : result.value;
-    };
-    return readableOf(next, closed);
+    return readableOf(chunks, await chunks.next(), closed);
   } catch (error) {
     closed.abort();
     throw error;
@@ -53,7 +47,13 @@ export async function openBlob(
 }
 
 /** Unlike `Readable.from`, it does not wait for a silent server when it is destroyed. */
-function readableOf(next: () => Promise<Buffer | null>, closed: AbortController): Readable {
+function readableOf(chunks: AsyncGenerator<Buffer>, first: IteratorResult<Buffer>, closed: AbortController): Readable {
+  let waiting: IteratorResult<Buffer> | undefined = first;
+  const next = async () => {
+    const { done, value } = waiting ?? (await chunks.next());
+    waiting = undefined;
+    return done ? null : value;
+  };
   return new Readable({
     highWaterMark: 256 * 1024,
     read() {
@@ -63,7 +63,9 @@ function readableOf(next: () => Promise<Buffer | null>, closed: AbortController)
       );
     },
     destroy(error, callback) {
-      closed.abort(error ?? undefined);
+      closed.abort();
+      // Lets go of the connection also where nobody waits for its next bytes.
+      chunks.return(undefined).catch(() => undefined);
       callback(error);
     },
   });

@@ -23,7 +23,7 @@ export interface Site {
 
 /** Whether a URL's host name is this machine itself. */
 export function isLoopback(hostname: string): boolean {
-  const name = hostname.replace(/^\[|\]$/g, "");
+  const name = hostname.toLowerCase().replace(/^\[|\]$/g, "");
   return name === "localhost" || name === "::1" || (isIPv4(name) && name.startsWith("127."));
 }
 
