@@ -1,13 +1,19 @@
 import type { Accelerator, Architecture, BootSource, Disk, Hardware, RamFile } from "../hypervisor.js";
 
 /**
- * Raised whenever the devices below change: a device state only fits the very same machine, so this is part of every
- * template's key.
+ * Raised whenever the devices or the kernel's command line below change: a device state only fits the very same machine, so
+ * this is part of every template's key.
  */
-export const DEVICE_MODEL = 1;
+export const DEVICE_MODEL = 2;
 
 /** File descriptors the worker inherits. Sockets without a name need no path, no clean-up and no retry to connect. */
 export const INHERITED = { qmp: 3, control: 4, bulk: 5, deviceState: 6 } as const;
+
+/**
+ * An emulated processor does not speculate, so there is nothing to mitigate; without this and without clearing pages that are
+ * about to be written anyway, a command takes a fifth less (5.9 -> 4.7 ms for `true`).
+ */
+const EMULATED = ["mitigations=off", "init_on_alloc=0"];
 
 /** Port names as the agent sees them in /sys/class/virtio-ports. */
 const PORTS = { control: "supermachine.control", bulk: "supermachine.bulk" } as const;
@@ -30,6 +36,7 @@ export function bootArguments(hardware: Hardware, ram: RamFile, source: BootSour
   const console = hardware.architecture === "x64" ? "ttyS0" : "ttyAMA0";
   const messages = source.verbose ? ["earlyprintk=serial", "earlycon"] : ["quiet"];
   const commandLine = [`console=${console}`, ...messages, "panic=-1", "reboot=t", "random.trust_cpu=on"];
+  if (hardware.accelerator === "tcg") commandLine.push(...EMULATED);
   return [
     ...machineArguments(hardware, ram),
     ...["-kernel", source.kernel, "-initrd", source.initramfs, "-append", commandLine.join(" ")],
