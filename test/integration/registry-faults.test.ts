@@ -1,5 +1,6 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { inspect } from "node:util";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ImageError, NetworkError, RegistryAuthError, RegistryUnreachableError } from "../../src/errors.js";
 import { openImage } from "../../src/oci/index.js";
@@ -140,6 +141,41 @@ describe("a layer that breaks off", () => {
     setTimeout(() => stop.abort(new Error("enough")), 50);
     await expect(reading).rejects.toThrow("enough");
     expect(stream.destroyed).toBe(true);
+  });
+});
+
+describe("a layer that is given up", () => {
+  it("lets go of its connection, also when nobody waits for its next bytes", async () => {
+    let ended = 0;
+    proxy.faults = [
+      firstTimes(1_000, isLayer, (_seen, response) => {
+        response.writeHead(200, { "content-length": String(layer.size) }).write(Buffer.alloc(layer.size - 1));
+        response.once("close", () => ended++);
+        return true;
+      }),
+    ];
+    await using opened = await openImage(image, { registryAuth: USER });
+    const streams = await Promise.all([1, 2, 3].map(() => opened.layers[0]!.open()));
+    for (const stream of streams) stream.destroy();
+    await expect.poll(() => ended).toBe(3);
+  });
+
+  it("breaks off when its image is disposed of", async () => {
+    proxy.faults = [firstTimes(1_000, isLayer, stallAfter(10))];
+    const opened = await openImage(image, { registryAuth: USER, network: IMPATIENT });
+    const reading = (await opened.layers[0]!.open()).toArray();
+    const failing = expect(reading).rejects.toThrow();
+    await opened[Symbol.asyncDispose]();
+    await failing;
+  });
+
+  it("has no secret in its error, nor in what caused that", async () => {
+    proxy.faults = [firstTimes(1_000, isLayer, breakAfter(0))];
+    const error: unknown = await get({ attempts: 2 }).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(RegistryUnreachableError);
+    const shown = inspect(error, { depth: 12, showHidden: true });
+    const basic = Buffer.from(`${USER.username}:${USER.password}`).toString("base64");
+    for (const secret of [USER.password, basic]) expect(shown).not.toContain(secret);
   });
 });
 
