@@ -1,27 +1,38 @@
 import { describe, expect, test } from "vitest";
-import * as errors from "../src/errors.js";
-
-const { ExecTimeoutError, GuestFileError, ImageError, ImageNotFoundError, SupermachineError, VmError } = errors;
+import {
+  AssetsError,
+  BakeError,
+  CacheInvalidError,
+  CacheMissError,
+  ExecTimeoutError,
+  GuestFileError,
+  ImageError,
+  ImageNotFoundError,
+  NetworkError,
+  SupermachineError,
+  UsageError,
+  VmError,
+} from "../src/errors.js";
 
 /** Every class that needs nothing but a message, with its code. The codes are public: they never change. */
 const CODES = [
-  ["ImageError", "ERR_SUPERMACHINE_IMAGE"],
-  ["ImageNotFoundError", "ERR_SUPERMACHINE_IMAGE_NOT_FOUND"],
-  ["VmError", "ERR_SUPERMACHINE_VM"],
-  ["AssetsError", "ERR_SUPERMACHINE_ASSETS"],
-  ["CacheMissError", "ERR_SUPERMACHINE_CACHE_MISS"],
-  ["CacheInvalidError", "ERR_SUPERMACHINE_CACHE_INVALID"],
-  ["BakeError", "ERR_SUPERMACHINE_BAKE"],
-  ["ExecTimeoutError", "ERR_SUPERMACHINE_EXEC_TIMEOUT"],
-  ["UsageError", "ERR_SUPERMACHINE_USAGE"],
-  ["NetworkError", "ERR_SUPERMACHINE_NETWORK"],
+  [ImageError, "ERR_SUPERMACHINE_IMAGE"],
+  [ImageNotFoundError, "ERR_SUPERMACHINE_IMAGE_NOT_FOUND"],
+  [VmError, "ERR_SUPERMACHINE_VM"],
+  [AssetsError, "ERR_SUPERMACHINE_ASSETS"],
+  [CacheMissError, "ERR_SUPERMACHINE_CACHE_MISS"],
+  [CacheInvalidError, "ERR_SUPERMACHINE_CACHE_INVALID"],
+  [BakeError, "ERR_SUPERMACHINE_BAKE"],
+  [ExecTimeoutError, "ERR_SUPERMACHINE_EXEC_TIMEOUT"],
+  [UsageError, "ERR_SUPERMACHINE_USAGE"],
+  [NetworkError, "ERR_SUPERMACHINE_NETWORK"],
 ] as const;
 
-describe.each(CODES)("%s", (name, code) => {
-  const error = new errors[name]("what failed", { hint: "what to do" });
+describe.each(CODES)("%o", (Class, code) => {
+  const error = new Class("what failed", { hint: "what to do" });
 
   test("has its own name and code", () => {
-    expect(error).toMatchObject({ name, code });
+    expect(error).toMatchObject({ name: Class.name, code });
     expect(error).toBeInstanceOf(SupermachineError);
     expect(SupermachineError.is(error)).toBe(true);
   });

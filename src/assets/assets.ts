@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { type Architecture, qemuBinary } from "../engine/index.js";
 import { AssetsError } from "../errors.js";
 import type { LongWork } from "../progress.js";
-import { home, replace } from "../store/index.js";
+import { acquireLock, home, replace } from "../store/index.js";
 import { ensureAgent } from "./agent.js";
 import { ensureInitramfs } from "./initramfs.js";
 import { ensureKernel } from "./kernel.js";
@@ -59,7 +59,7 @@ export async function ensureAssets(work: LongWork = {}): Promise<Assets> {
   const kernel = await ensureKernel(folder, architecture, work);
   const initramfs = await ensureInitramfs(folder, agent, kernel.modules);
   const assets = { qemu, kernel: { name: kernel.name, vmlinuz: kernel.vmlinuz, digest: kernel.digest }, initramfs };
-  await replace(manifest, (partial) => writeFile(partial, JSON.stringify({ stamp, ...assets }, null, 2)));
+  await writeManifest(manifest, { stamp, ...assets });
   return { architecture, ...assets };
 }
 
@@ -67,7 +67,7 @@ export async function ensureAssets(work: LongWork = {}): Promise<Assets> {
 export async function refreshAssets(work: LongWork = {}): Promise<Assets> {
   const manifest = join(home().assets, `assets-${hostArchitecture()}.json`);
   await mkdir(home().assets, { recursive: true });
-  await replace(manifest, (partial) => writeFile(partial, "{}"));
+  await writeManifest(manifest, {});
   return ensureAssets(work);
 }
 
@@ -83,6 +83,11 @@ async function obtainQemu(architecture: Architecture, work: LongWork): Promise<s
 async function stampOf(paths: readonly string[]): Promise<string> {
   const stats = await Promise.all(paths.map((path) => stat(path)));
   return stats.map(({ mtimeMs, size }, i) => `${paths[i]} ${mtimeMs} ${size}`).join("; ");
+}
+
+async function writeManifest(path: string, content: object): Promise<void> {
+  await using _lock = await acquireLock(`${path}.lock`);
+  await replace(path, (partial) => writeFile(partial, JSON.stringify(content, null, 2)));
 }
 
 async function readManifest(path: string): Promise<v.InferOutput<typeof Manifest> | undefined> {

@@ -151,8 +151,8 @@ describe("a snapshot of a running VM", () => {
     const vm = await start();
     await expect(vm.snapshot(join(folder.path, "good"))).rejects.toThrow(UsageError);
     const both = await Promise.allSettled([vm.snapshot(place()), vm.snapshot(place())]);
-    expect(both[0]).toMatchObject({ status: "fulfilled" });
-    expect(both[1]).toMatchObject({ status: "rejected", reason: expect.any(UsageError) });
+    expect(both.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+    expect(both).toContainEqual({ status: "rejected", reason: expect.any(UsageError) });
   });
 
   test("is not swept away while it is made", async () => {

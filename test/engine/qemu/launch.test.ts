@@ -46,7 +46,7 @@ describe("a launched program", () => {
 
 describe.skipIf(process.platform !== "linux")("on Linux a launched program", () => {
   test("can gain no privileges, and has no capabilities where we are root", async () => {
-    const child = sh("echo ready; sleep 1000");
+    const child = sh("echo ready; exec sleep 1000");
     await once(child.stdout as NodeJS.ReadableStream, "data");
     const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
     child.kill("SIGKILL");
