@@ -46,8 +46,7 @@ function makeArchive(folder: string): Input {
   const present = SOURCES.filter((each) => existsSync(join("/", each)));
   execFileSync("tar", ["--format=pax", "-C", "/", "-cf", path, ...present], { stdio: ["ignore", "ignore", "inherit"] });
   const { size } = statSync(path);
-  if (size < LEAST)
-    throw new Error(`Only ${size} bytes were found under ${present.join(", ")}: too few to measure`);
+  if (size < LEAST) throw new Error(`Only ${size} bytes were found under ${present.join(", ")}: too few to measure`);
   return { name: "tar", path, digest: digestOf(path), bytes: size };
 }
 

@@ -1,4 +1,4 @@
-import { open, readFile } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { CacheInvalidError } from "../errors.js";
 import { PAGE_SIZE, type PageRun } from "./page-runs.js";
@@ -7,12 +7,13 @@ import { writeFully } from "./write-fully.js";
 const MAGIC = Buffer.from("SMDELTA1", "latin1");
 const HEADER_BYTES = 64;
 const RUN_BYTES = 8;
+const READ_AT_ONCE = 2 ** 30;
 
 /**
  * The pages of a guest that differ from its template: a `memory.delta` file, held in memory and checked.
  *
- * Little-endian: magic "SMDELTA1"; u32 page size; u32 number of runs; u64 bytes of RAM; u32 number of pages; u32 CRC-32 of the runs;
- * u32 CRC-32 of the pages; zeros up to byte 64; the runs (u32 first page, u32 count, rising); the pages.
+ * Little-endian: magic "SMDELTA1"; u32 page size; u32 number of runs; u64 bytes of RAM; u32 number of pages; u32 CRC-32 of all this and
+ * of the runs; u32 CRC-32 of the pages; zeros up to byte 64; the runs (u32 first page, u32 count, rising); the pages.
  */
 export class Delta {
   readonly ramBytes: number;
@@ -28,7 +29,7 @@ export class Delta {
 
   /** Reads and checks a delta. @throws CacheInvalidError when it is truncated or corrupt. */
   static async read(path: string): Promise<Delta> {
-    const file = await readFile(path);
+    const file = await readWhole(path);
     const fail = (what: string): never => {
       throw new CacheInvalidError(`the memory delta ${path} ${what}`, {
         hint: "Remove the snapshot (`supermachine rmi`); the next run bakes it anew.",
@@ -45,7 +46,7 @@ export class Delta {
     if (file.length !== expected) return fail(`has ${file.length} bytes where its header promises ${expected}`);
     const pages = file.subarray(pagesAt);
     const index = file.subarray(HEADER_BYTES, pagesAt);
-    if (crc32(index) !== file.readUInt32LE(28) || crc32(pages) !== file.readUInt32LE(32)) {
+    if (indexChecksum(file, index) !== file.readUInt32LE(28) || crc32(pages) !== file.readUInt32LE(32)) {
       return fail("is corrupt (its checksum does not match)");
     }
     const runs = readRuns(index);
@@ -66,7 +67,7 @@ export class Delta {
     header.writeUInt32LE(this.runs.length, 12);
     header.writeBigUInt64LE(BigInt(this.ramBytes), 16);
     header.writeUInt32LE(this.pages.length / PAGE_SIZE, 24);
-    header.writeUInt32LE(crc32(index), 28);
+    header.writeUInt32LE(indexChecksum(header, index), 28);
     header.writeUInt32LE(crc32(this.pages), 32);
     const file = await open(path, "wx", 0o600);
     try {
@@ -76,6 +77,24 @@ export class Delta {
       await file.close();
     }
   }
+}
+
+/** Covers the header's fields before it, and the runs. */
+function indexChecksum(header: Buffer, index: Buffer): number {
+  return crc32(index, crc32(header.subarray(0, 28)));
+}
+
+/** A file of any size: `readFile` gives up at 2 GiB. */
+async function readWhole(path: string): Promise<Buffer> {
+  await using file = await open(path, "r");
+  const { size } = await file.stat();
+  const content = Buffer.allocUnsafe(size);
+  for (let at = 0; at < size; ) {
+    const { bytesRead } = await file.read(content, at, Math.min(READ_AT_ONCE, size - at), at);
+    if (bytesRead === 0) return content.subarray(0, at);
+    at += bytesRead;
+  }
+  return content;
 }
 
 function readRuns(index: Buffer): PageRun[] {

@@ -104,7 +104,7 @@ describe("wrong usage is exit code 2 and a line that helps", () => {
   test.each([
     [["run"], /missing required argument/],
     [["run", "--memory", "lots", "x"], /512M/],
-    [["run", "--memory", "1", "oci-layout:x"], /at least 128/],
+    [["run", "--memory", "1", "oci-layout:x"], /from 128/],
     [["no-such-command"], /unknown command/],
     [["images", "--no-such-flag"], /unknown option/],
     [["rmi", "../escape"], /snapshot's name/],
