@@ -231,6 +231,13 @@ describe("a registry with tokens", () => {
     expect(error.message).toMatch(/gives no token without credentials[\s\S]*docker login/);
   });
 
+  it("gives none without credentials, and a helper that failed is blamed", async () => {
+    tokens.options.isClosed = true;
+    dockerConfig({ credsStore: "absent" });
+    const error = await failureOf(pull(`${registry.host}/team/secret:2`));
+    expect(error.message).toMatch(/docker-credential-absent failed: it is not installed/);
+  });
+
   it("refuses wrong credentials, which are shown nowhere", async () => {
     const error = await failureOf(pull(image, { registryAuth: BAD }));
     expect(error.message).toMatch(/refused the credentials/);

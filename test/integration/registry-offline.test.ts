@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { CacheMissError, ImageNotFoundError, RegistryUnreachableError, UsageError } from "../../src/errors.js";
@@ -175,6 +175,13 @@ describe("what is kept", () => {
     await expect(find(image, { pull: "never" })).rejects.toThrow(CacheMissError);
     expect(await find()).toBe(digest);
     expect(await find(image, { pull: "never" })).toBe(digest);
+  });
+
+  it("is not joined for ever by what a killed process left", async () => {
+    mkdirSync(join(blobs(), "sha256"), { recursive: true });
+    writeFileSync(join(blobs(), "sha256", `${"a".repeat(64)}.partial`), "half");
+    await find();
+    expect(readdirSync(join(blobs(), "sha256")).filter((name) => name.endsWith(".partial"))).toEqual([]);
   });
 
   it("is asked for anew when the note of a tag is damaged", async () => {

@@ -70,7 +70,7 @@ export class Authorizer {
     const { credentials, problem } = await this.#lookUp();
     const { registry } = this.#site;
     const bearer = challenges.find(({ scheme, parameters }) => scheme === "bearer" && parameters.has("realm"));
-    if (bearer !== undefined) return this.#token(bearer, credentials);
+    if (bearer !== undefined) return this.#token(bearer, credentials, problem);
     if (!challenges.some(({ scheme }) => scheme === "basic")) {
       throw new RegistryAuthError(`${registry} wants credentials of a kind that is not known here`);
     }
@@ -83,7 +83,11 @@ export class Authorizer {
     });
   }
 
-  async #token(challenge: Challenge, credentials: Credentials | undefined): Promise<string> {
+  async #token(
+    challenge: Challenge,
+    credentials: Credentials | undefined,
+    problem: string | undefined,
+  ): Promise<string> {
     const { parameters } = challenge;
     // A registry may ask for more than the repository, never for less.
     const others = (parameters.get("scope") ?? "").split(" ").filter((scope) => scope !== "" && !isRepository(scope));
@@ -94,6 +98,7 @@ export class Authorizer {
         service: parameters.get("service"),
         scopes: [this.#scope, ...others],
         credentials,
+        problem,
         registry: this.#site.registry,
       },
       this.#transport.closing,
@@ -105,6 +110,11 @@ export class Authorizer {
     if (grants.size >= MOST_CACHED) grants.clear();
     grants.set(this.#key(credentials), { header, until });
     return header;
+  }
+
+  /** Why no credentials were found, if that is known. */
+  async problem(): Promise<string | undefined> {
+    return (await this.#found?.catch(() => undefined))?.problem;
   }
 
   async #credentials(signal: AbortSignal | undefined): Promise<Credentials | undefined> {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { HttpFailure, isTransient } from "./http-failure.js";
+import { HttpFailure, isTransient, isUnreachable } from "./http-failure.js";
 import type { NetworkLimits } from "./network-limits.js";
 
 /** Counts the tries of one request, and waits between them: longer each time, and never in step with other clients. */
@@ -7,6 +7,7 @@ export class Backoff {
   readonly #limits: NetworkLimits;
   readonly #signal: AbortSignal | undefined;
   #failures = 0;
+  #wasReached = false;
 
   constructor(limits: NetworkLimits, signal: AbortSignal | undefined) {
     this.#limits = limits;
@@ -17,7 +18,10 @@ export class Backoff {
   async after(error: unknown): Promise<void> {
     this.#signal?.throwIfAborted();
     this.#failures++;
-    if (!isTransient(error) || this.#failures >= this.#limits.attempts) throw error;
+    // Who cannot be connected to is given up at once, unless he was there a moment ago: then he may be starting anew.
+    const mayPass = isTransient(error) || (this.#wasReached && isUnreachable(error));
+    if (!mayPass || this.#failures >= this.#limits.attempts) throw error;
+    this.#wasReached = true;
     const asked = error instanceof HttpFailure ? retryAfterMs(error.retryAfter) : undefined;
     const { backoffMs, longestWaitMs } = this.#limits;
     const own = backoffMs * 2 ** (this.#failures - 1) * (0.5 + Math.random() / 2);

@@ -3,7 +3,7 @@ import { ImageError } from "../../errors.js";
 import type { Descriptor } from "../documents.js";
 import { Backoff } from "./backoff.js";
 import type { Endpoint } from "./endpoint.js";
-import { PrematureEnd, publicError } from "./http-failure.js";
+import { PrematureEnd } from "./http-failure.js";
 import type { HttpResponse } from "./transport.js";
 
 /** A download that got on by as much since it last broke is going well: its failures are counted anew. */
@@ -78,7 +78,7 @@ async function* downloadFrom(endpoints: readonly Endpoint[], download: Download)
       return yield* downloadFromOne(endpoint, download);
     } catch (error) {
       download.signal.throwIfAborted();
-      if (i === endpoints.length - 1) throw publicError(error, download.what, endpoint.site.host);
+      if (i === endpoints.length - 1) throw await endpoint.explain(error, download.what);
       download.etag = undefined;
       download.fromStart = false;
     }

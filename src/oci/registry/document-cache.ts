@@ -2,7 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { ImageError } from "../../errors.js";
-import { acquireLock, produceOnce, replace } from "../../store/index.js";
+import { acquireLock, produceOnce, replace, sweepPartials } from "../../store/index.js";
 import { type Digest, digestOf, isDigest, splitDigest } from "../digest.js";
 import { type Descriptor, documentType } from "../documents.js";
 import { formatReference, type RegistryReference } from "../reference.js";
@@ -28,6 +28,7 @@ export interface KnownReference {
  */
 export class DocumentCache {
   readonly #folder: string;
+  #swept: Promise<unknown> | undefined;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -43,6 +44,7 @@ export class DocumentCache {
   async write({ descriptor: { digest }, bytes }: VerifiedDocument): Promise<void> {
     const path = this.#pathOf(digest);
     const find = () => this.read(digest);
+    await this.#sweep();
     await stored(() => produceOnce(path, { find, make: (partial) => writeFile(partial, bytes) }));
   }
 
@@ -70,6 +72,13 @@ export class DocumentCache {
       await using _lock = await acquireLock(`${path}.lock`);
       await replace(path, (partial) => writeFile(partial, `${JSON.stringify(content)}\n`));
     });
+  }
+
+  /** Clears what killed processes left. */
+  async #sweep(): Promise<void> {
+    const folders = ["sha256", "sha512", "refs"].map((name) => join(this.#folder, name));
+    this.#swept ??= Promise.all(folders.map(sweepPartials));
+    await this.#swept;
   }
 
   #pathOf(digest: Digest): string {

@@ -62,8 +62,13 @@ export class Endpoint {
       return await retrying(this.transport.limits, request.signal, async () => use(await this.send(path, request)));
     } catch (error) {
       request.signal?.throwIfAborted();
-      throw publicError(error, what, this.site.host);
+      throw await this.explain(error, what);
     }
+  }
+
+  /** The public error for a failure of this place. `what` is what was wanted. */
+  async explain(error: unknown, what: string): Promise<Error> {
+    return publicError(error, what, this.site.registry, await this.#authorizer.problem());
   }
 
   #findBase(signal: AbortSignal | undefined): Promise<URL> {

@@ -18,6 +18,10 @@ const TRANSIENT_CODES = new Set([
   "UND_ERR_RESPONSE_STATUS_CODE",
 ]);
 
+const UNREACHABLE_CODES = new Set([
+  ...["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT"],
+]);
+
 const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "the connection was refused",
   ENOTFOUND: "there is no host of that name",
@@ -68,21 +72,27 @@ export function isTransient(error: unknown): boolean {
   return TRANSIENT_CODES.has(codeOf(error));
 }
 
-/** The public error for whatever made a request fail. `what` is what was wanted, `host` who was asked first. */
-export function publicError(error: unknown, what: string, host: string): Error {
-  if (error instanceof HttpFailure) return ofStatus(error, what);
+/** Whether no connection could be made at all. */
+export function isUnreachable(error: unknown): boolean {
+  return UNREACHABLE_CODES.has(codeOf(error));
+}
+
+/** The public error for whatever made a request fail. `what` is what was wanted. `problem` is why there are no credentials. */
+export function publicError(error: unknown, what: string, registry: string, problem?: string): Error {
+  if (error instanceof HttpFailure) return ofStatus(error, what, registry, problem);
   const code = codeOf(error);
   if (code === "" || code.startsWith("ERR_SUPERMACHINE_")) return error as Error;
   const { reason, hint } = ofConnection(code, error as Error);
-  return new RegistryUnreachableError(`${what} cannot be fetched from ${host}: ${reason}`, { hint, cause: error });
+  return new RegistryUnreachableError(`${what} cannot be fetched from ${registry}: ${reason}`, { hint, cause: error });
 }
 
-function ofStatus(failure: HttpFailure, what: string): Error {
+function ofStatus(failure: HttpFailure, what: string, registry: string, problem: string | undefined): Error {
   const { status, host, registryCode, message } = failure;
   if (status === 401 || status === 403) {
-    const why = status === 401 ? "it wants other credentials" : "access is denied";
+    const why = status === 401 ? "it does not exist, or wants other credentials" : "access is denied";
+    const hint = `Check the name, and the credentials (docker login ${registry}).`;
     return new RegistryAuthError(`${what} cannot be fetched: ${message}: ${why}`, {
-      hint: `Check the name, and the credentials for ${host} (docker login ${host}).`,
+      hint: problem === undefined ? hint : `${hint} ${problem}`,
     });
   }
   if (status === 404) {

@@ -32,6 +32,8 @@ export interface TokenRequest {
   service: string | undefined;
   scopes: readonly string[];
   credentials: Credentials | undefined;
+  /** Why there are no credentials, if that is known. */
+  problem: string | undefined;
   /** The registry that sent the challenge. */
   registry: string;
 }
@@ -96,7 +98,7 @@ async function refused(failure: Awaited<ReturnType<typeof httpFailure>>, ask: To
   if (failure.status < 400 || failure.status >= 500 || failure.status === 429) return failure;
   const what = ask.credentials === undefined ? "gives no token without credentials" : "refused the credentials";
   return new RegistryAuthError(`the token server ${url.host} ${what} for ${ask.registry} (${failure.message})`, {
-    hint: `Log in with docker login ${ask.registry}, or give registryAuth.`,
+    hint: [`Log in with docker login ${ask.registry}, or give registryAuth.`, ask.problem].filter(Boolean).join(" "),
   });
 }
 

@@ -53,6 +53,16 @@ describe("trying again", () => {
     },
   );
 
+  it("helps against a refused connection to who was there a moment ago", async () => {
+    const codes = ["ECONNRESET", "ECONNREFUSED", "UND_ERR_CONNECT_TIMEOUT"];
+    const attempt = async () => {
+      const code = codes.shift();
+      if (code !== undefined) throw Object.assign(new Error("broken"), { code });
+      return "done";
+    };
+    expect(await retrying(LIMITS, undefined, attempt)).toBe("done");
+  });
+
   it("has an end", async () => {
     const { attempt, tries } = failing("ECONNRESET", 99);
     await expect(retrying(LIMITS, undefined, attempt)).rejects.toThrow("broken");
