@@ -2,13 +2,13 @@ import { createHash } from "node:crypto";
 import { access, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { execa } from "execa";
 import type { Architecture } from "../engine/index.js";
 import { AssetsError } from "../errors.js";
 import type { LongWork } from "../progress.js";
 import { produceOnce } from "../store/index.js";
 import { aptInstall, canInstall, installHint } from "./packages.js";
 import { findProgram } from "./qemu.js";
+import { runProgram } from "./run-program.js";
 
 /** Where the package keeps the agent's sources, and the binaries that a release brings along. */
 const GUEST = fileURLToPath(new URL("../../guest", import.meta.url));
@@ -52,7 +52,7 @@ async function compile(files: string[], output: string, architecture: Architectu
   const step = { phase: "setup" as const, item: "compiling the agent" };
   work.onProgress?.(step);
   const options = work.signal ? { cancelSignal: work.signal } : {};
-  await execa(compiler, [...FLAGS, "-o", output, ...files], options).catch((cause: unknown) => {
+  await runProgram(compiler, [...FLAGS, "-o", output, ...files], options).catch((cause: unknown) => {
     work.signal?.throwIfAborted();
     throw new AssetsError(`${compiler} could not compile the guest's agent`, { cause, hint: installHint() });
   });

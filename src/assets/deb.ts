@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { execa } from "execa";
 import { AssetsError } from "../errors.js";
+import { runProgram } from "./run-program.js";
 
 const GLOBAL_MAGIC = "!<arch>\n";
 const HEADER_BYTES = 60;
@@ -20,12 +20,14 @@ export async function unpackDeb(
   const input = createReadStream(deb, { start: data.offset, end: data.offset + data.size - 1 });
   const options = { input, ...(signal && { cancelSignal: signal }) };
   const decompress = data.name.endsWith(".zst") ? "--zstd" : "--xz";
-  await execa("tar", ["--extract", decompress, "--no-same-owner", "-f", "-", "-C", folder, ...members], options).catch(
-    (cause: unknown) => {
-      signal?.throwIfAborted();
-      throw new AssetsError(`${deb} could not be unpacked`, { cause, hint: "tar and xz are needed for it." });
-    },
-  );
+  await runProgram(
+    "tar",
+    ["--extract", decompress, "--no-same-owner", "-f", "-", "-C", folder, ...members],
+    options,
+  ).catch((cause: unknown) => {
+    signal?.throwIfAborted();
+    throw new AssetsError(`${deb} could not be unpacked`, { cause, hint: "tar and xz are needed for it." });
+  });
 }
 
 async function findData(deb: string): Promise<{ name: string; offset: number; size: number }> {

@@ -4,7 +4,6 @@ import { access, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs
 import { join } from "node:path";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { execa } from "execa";
 import type { Architecture } from "../engine/index.js";
 import { AssetsError, NetworkError } from "../errors.js";
 import type { LongWork } from "../progress.js";
@@ -12,6 +11,7 @@ import { produceOnce } from "../store/index.js";
 import { unpackDeb } from "./deb.js";
 import { modulesInOrder } from "./modules.js";
 import { aptDownload, aptUpdate, canInstall, distribution, resolveKernelPackage } from "./packages.js";
+import { runProgram } from "./run-program.js";
 
 /** Debian's names of the architectures. */
 const DEBIAN_ARCHITECTURE: Record<Architecture, string> = { x64: "amd64", arm64: "arm64" };
@@ -126,7 +126,11 @@ async function decompressModules(folder: string, signal: AbortSignal | undefined
   ] as const) {
     const compressed = files.filter((each) => each.endsWith(suffix));
     for (let i = 0; i < compressed.length; i += 100) {
-      await execa(tool, ["-d", "-q", ...(tool === "zstd" ? ["--rm"] : []), ...compressed.slice(i, i + 100)], options);
+      await runProgram(
+        tool,
+        ["-d", "-q", ...(tool === "zstd" ? ["--rm"] : []), ...compressed.slice(i, i + 100)],
+        options,
+      );
     }
   }
 }

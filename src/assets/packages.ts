@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
-import { execa } from "execa";
 import { AssetsError } from "../errors.js";
 import type { LongWork } from "../progress.js";
+import { runProgram } from "./run-program.js";
 
 const APT_TIMEOUT_MS = 15 * 60_000;
 const PACKAGES = { x64: "qemu-system-x86", arm64: "qemu-system-arm" };
@@ -59,21 +59,23 @@ export async function aptUpdate({ signal }: LongWork): Promise<void> {
 
 /** The package that Debian's meta package `image` stands for, such as `linux-image-6.1.0-56-cloud-amd64`, if apt knows it. */
 export async function resolveKernelPackage(image: string, { signal }: LongWork): Promise<string | undefined> {
-  const shown = await execa("apt-cache", ["show", "--no-all-versions", image], options(signal)).catch(() => undefined);
+  const shown = await runProgram("apt-cache", ["show", "--no-all-versions", image], options(signal)).catch(
+    () => undefined,
+  );
   signal?.throwIfAborted();
   return /^Depends:.*?\b(linux-image-\d\S*-cloud-\w+)/m.exec(shown?.stdout ?? "")?.[1];
 }
 
 /** Downloads a package into `folder`; apt checks its signature. */
 export async function aptDownload(name: string, folder: string, signal?: AbortSignal): Promise<void> {
-  await execa("apt-get", ["download", name], { ...options(signal), cwd: folder }).catch((cause: unknown) => {
+  await runProgram("apt-get", ["download", name], { ...options(signal), cwd: folder }).catch((cause: unknown) => {
     signal?.throwIfAborted();
     throw new AssetsError(`apt-get could not download ${name}`, { cause, hint: "Run `apt-get update` and try again." });
   });
 }
 
 async function apt(args: readonly string[], signal: AbortSignal | undefined): Promise<void> {
-  await execa("apt-get", args, { ...options(signal), env: { DEBIAN_FRONTEND: "noninteractive" } });
+  await runProgram("apt-get", args, { ...options(signal), env: { DEBIAN_FRONTEND: "noninteractive" } });
 }
 
 function options(signal: AbortSignal | undefined) {

@@ -1,10 +1,10 @@
 import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { execa } from "execa";
 import { type Architecture, qemuBinary } from "../engine/index.js";
 import { AssetsError } from "../errors.js";
 import { installHint } from "./packages.js";
+import { runProgram } from "./run-program.js";
 
 /** The oldest QEMU the device model was proven on. */
 const MINIMUM = [7, 2] as const;
@@ -28,7 +28,7 @@ export async function locateQemu(architecture: Architecture): Promise<string | u
 
 /** Asks a QEMU for its version. @throws AssetsError when it does not answer or is too old. */
 export async function inspectQemu(path: string): Promise<QemuBinary> {
-  const { stdout } = await execa(path, ["--version"], { timeout: VERSION_TIMEOUT_MS }).catch((cause: unknown) => {
+  const { stdout } = await runProgram(path, ["--version"], { timeout: VERSION_TIMEOUT_MS }).catch((cause: unknown) => {
     throw new AssetsError(`${path} does not tell its version`, { cause, hint: "Is it a working QEMU?" });
   });
   const match = /version (\d+)\.(\d+)\S*(?: \(([^)]*)\))?/.exec(stdout);
