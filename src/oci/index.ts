@@ -6,7 +6,7 @@ export { openSource, type SourceOptions } from "./open-source.js";
 export type { ImageOrigin } from "./origin.js";
 export { formatPlatform, hostPlatform, type Platform, parsePlatform } from "./platform.js";
 export { formatReference, parseReference, type RegistryReference } from "./reference.js";
-export type { NetworkLimits, PullPolicy, RegistryAuth } from "./registry/index.js";
+export { type NetworkLimits, type PullPolicy, parseRegistryAuth, type RegistryAuth } from "./registry/index.js";
 export {
   type EngineSource,
   formatImageSource,

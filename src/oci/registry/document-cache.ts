@@ -96,11 +96,12 @@ async function stored<T>(write: () => Promise<T>): Promise<T> {
   try {
     return await write();
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    if (code !== "ENOSPC" && code !== "EDQUOT") throw cause;
-    throw new ImageError("the image's documents cannot be stored: there is no space left", {
+    const { code, syscall } = cause as NodeJS.ErrnoException;
+    if (syscall === undefined) throw cause;
+    const isFull = code === "ENOSPC" || code === "EDQUOT";
+    throw new ImageError(`the image's documents cannot be stored: ${isFull ? "there is no space left" : code}`, {
       cause,
-      hint: "Free some space, or set SUPERMACHINE_HOME to a folder on a larger disk.",
+      hint: `${isFull ? "Free some space, or set" : "Set"} SUPERMACHINE_HOME to a folder that can be written to.`,
     });
   }
 }

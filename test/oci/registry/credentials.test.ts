@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { UsageError } from "../../../src/errors.js";
-import { findCredentials } from "../../../src/oci/registry/credentials.js";
+import { findCredentials, parseRegistryAuth } from "../../../src/oci/registry/credentials.js";
 import { temporaryFolder } from "../../support/layer-fixture.js";
 
 let folder: ReturnType<typeof temporaryFolder>;
@@ -37,6 +37,19 @@ const KEYS: [string, string, boolean][] = [
   ["localhost:5000", "localhost", false],
   ["[::1]:5000", "[::1]:5000", true],
 ];
+
+describe("USER:PASS", () => {
+  it.each([
+    ["ada:secret", "ada", "secret"],
+    ["ada:with:colons:", "ada", "with:colons:"],
+  ])("%s", (text, username, password) => {
+    expect(parseRegistryAuth(text)).toEqual({ username, password });
+  });
+
+  it.each(["", "ada", "ada:", ":secret"])("is not %j", (text) => {
+    expect(() => parseRegistryAuth(text)).toThrow(UsageError);
+  });
+});
 
 describe("credentials in a file", () => {
   it.each(KEYS)("for %s under the key %s: %s", async (registry, key, isFound) => {
