@@ -4,6 +4,7 @@ import { version } from "../index.js";
 import { doctorCommand } from "./doctor.js";
 import { reportError } from "./errors.js";
 import { imagesCommand } from "./images.js";
+import { pullCommand } from "./pull.js";
 import { rmiCommand } from "./rmi.js";
 import { runCommand } from "./run.js";
 import { setupCommand } from "./setup.js";
@@ -16,7 +17,15 @@ const program = new Command("supermachine")
   .exitOverride()
   .configureHelp({ showGlobalOptions: false });
 
-for (const command of [runCommand, imagesCommand, rmiCommand, setupCommand, doctorCommand, versionCommand]) {
+for (const command of [
+  runCommand,
+  pullCommand,
+  imagesCommand,
+  rmiCommand,
+  setupCommand,
+  doctorCommand,
+  versionCommand,
+]) {
   program.addCommand(command().exitOverride());
 }
 

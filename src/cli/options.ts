@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from "commander";
+import { InvalidArgumentError, Option } from "commander";
 
 /** Collects an option that may be given several times. */
 export function collect(value: string, former: string[] = []): string[] {
@@ -16,4 +16,23 @@ export function memoryMiB(text: string): number {
   const match = /^(\d{1,9})(?:(m|g)(?:i?b)?)?$/i.exec(text);
   if (!match) throw new InvalidArgumentError("It is a number of MiB, or one with M or G, such as 512M or 2G.");
   return Number(match[1]) * (match[2]?.toLowerCase() === "g" ? 1024 : 1);
+}
+
+/** `--pull`, of every command that opens an image. */
+export function pullOption(): Option {
+  const policies = ["missing", "always", "never"];
+  return new Option("--pull <policy>", "when to ask the registry").choices(policies).default("missing");
+}
+
+/** `--registry-auth`, of every command that talks to a registry. */
+export function registryAuthOption(): Option {
+  const what = "credentials for the registry (default: those that docker or podman keep)";
+  return new Option("--registry-auth <user:password>", what).argParser(registryAuth);
+}
+
+/** Parses `USER:PASSWORD`. The text is not repeated in an error: it may be a secret. */
+function registryAuth(text: string): { username: string; password: string } {
+  const colon = text.indexOf(":");
+  if (colon < 1) throw new InvalidArgumentError("It is USER:PASSWORD.");
+  return { username: text.slice(0, colon), password: text.slice(colon + 1) };
 }

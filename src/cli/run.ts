@@ -1,8 +1,8 @@
 import { pipeline } from "node:stream/promises";
 import { Command } from "commander";
-import { ExecFailure, Image, parseEnv, type VmProcess } from "../index.js";
+import { ExecFailure, Image, type PullPolicy, parseEnv, type RegistryAuth, type VmProcess } from "../index.js";
 import { Interrupted, onInterrupt } from "./interrupt.js";
-import { collect, memoryMiB, wholeNumber } from "./options.js";
+import { collect, memoryMiB, pullOption, registryAuthOption, wholeNumber } from "./options.js";
 import { progressReporter } from "./progress.js";
 
 interface RunFlags {
@@ -14,12 +14,16 @@ interface RunFlags {
   name?: string;
   entrypoint?: string;
   interactive?: boolean;
+  pull?: PullPolicy;
+  registryAuth?: RegistryAuth;
 }
 
 const EXAMPLES = `
-IMAGE is oci-layout:DIR[:TAG], oci-archive:FILE[:TAG] or the name of a snapshot (see \`supermachine images\`).
+IMAGE is a registry's image name, oci-layout:DIR[:TAG], oci-archive:FILE[:TAG], docker:NAME, podman:NAME, or the name of a
+snapshot (see \`supermachine images\`).
 
 Examples:
+  supermachine run python:3.12-slim -- python3 -V
   supermachine run oci-archive:python.tar -- python3 -c 'print(6*7)'
   supermachine run --memory 512M --env DEBUG=1 oci-layout:./app
   echo hello | supermachine run -i oci-archive:busybox.tar -- cat`;
@@ -35,6 +39,8 @@ export function runCommand(): Command {
     .option("-u, --user <user>", "name, uid, name:group or uid:gid, looked up in the image")
     .option("-m, --memory <size>", "memory of the microVM, such as 512M or 2G (default 256M)", memoryMiB)
     .option("--vcpus <n>", "processors of the microVM (default 1)", wholeNumber)
+    .addOption(pullOption())
+    .addOption(registryAuthOption())
     .option("--name <name>", "name of the snapshot that is made")
     .option("--entrypoint <cmd>", "replace the image's entrypoint; empty for none")
     .option("-i, --interactive", "connect standard input")
@@ -48,7 +54,7 @@ export function runCommand(): Command {
 
 async function run(reference: string, cmd: string[], flags: RunFlags): Promise<number> {
   const signal = onInterrupt();
-  const { memory, vcpus, name } = flags;
+  const { memory, vcpus, name, pull, registryAuth } = flags;
   // What only changes how processes are run is not baked in: the same snapshot serves every such command.
   const image = await Image.open(reference, {
     signal,
@@ -56,6 +62,8 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     memoryMiB: memory,
     vcpus,
     name,
+    pull,
+    registryAuth,
   });
   await using vm = await image.start({ signal });
   const { interactive, env, workdir, user } = flags;

@@ -18,7 +18,11 @@ export async function bakeImage(runtime: Runtime, reference: string, options: Ba
   const size = sizeOf(options);
   const hostname = checkHostname(options.hostname ?? DEFAULT_HOSTNAME);
   const snapshots = resolve(options.snapshotsDir ?? home().snapshots);
-  await using content = await openImage(reference, options.signal ? { signal: options.signal } : {});
+  await using content = await openImage(reference, {
+    pull: options.pull,
+    registryAuth: options.registryAuth,
+    signal: options.signal,
+  });
   const config = runConfigurationOf(content.config, options);
   const placeFor = (template: Template) => {
     const key = bakeKey(content, config, template.id, hostname);

@@ -43,8 +43,8 @@ export class Image {
 
   /**
    * Bakes an image, or finds it baked already.
-   * @param reference `oci-layout:DIR[:TAG]` or `oci-archive:FILE[:TAG]`
-   * @throws ImageError, ImageNotFoundError, BakeError, AssetsError
+   * @param reference `oci-layout:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker:NAME`, `podman:NAME` or a registry's image name
+   * @throws ImageError, ImageNotFoundError, RegistryAuthError, RegistryUnreachableError, BakeError, AssetsError
    */
   static async fromOci(reference: string, options: BakeOptions = {}): Promise<Image> {
     const runtime = await openRuntime(options);

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { UsageError } from "../errors.js";
-import type { ImageConfig, ImageContent } from "../oci/index.js";
+import type { ImageConfig, ImageContent, PullPolicy, RegistryAuth } from "../oci/index.js";
 import type { LongWork } from "../progress.js";
 import { isEntry } from "../store/index.js";
 import { parseEnv, type RunConfiguration } from "../vm/index.js";
@@ -25,6 +25,10 @@ export interface BakeOptions extends LongWork {
   user?: string | undefined;
   /** The guest's host name, `supermachine` by default. */
   hostname?: string | undefined;
+  /** When a registry is asked: `missing` (default), `always` or `never`. */
+  pull?: PullPolicy | undefined;
+  /** For a registry; by default what docker or podman keep for it. It is never stored. */
+  registryAuth?: RegistryAuth | undefined;
   /** Where snapshots are kept, instead of the folder of {@link home}. */
   snapshotsDir?: string | undefined;
 }

@@ -1,0 +1,31 @@
+import { Command } from "commander";
+import { Image, type PullPolicy, type RegistryAuth } from "../index.js";
+import { onInterrupt } from "./interrupt.js";
+import { memoryMiB, pullOption, registryAuthOption, wholeNumber } from "./options.js";
+import { progressReporter } from "./progress.js";
+
+interface PullFlags {
+  memory?: number;
+  vcpus?: number;
+  name?: string;
+  pull: PullPolicy;
+  registryAuth?: RegistryAuth;
+}
+
+/** `supermachine pull`: everything that `run` does before it starts a microVM. */
+export function pullCommand(): Command {
+  return new Command("pull")
+    .description("pull an image and bake it, so that it runs at once; prints the snapshot's name")
+    .argument("<image>", "what to pull, as for `supermachine run`")
+    .option("-m, --memory <size>", "memory of the microVMs, such as 512M or 2G (default 256M)", memoryMiB)
+    .option("--vcpus <n>", "processors of the microVMs (default 1)", wholeNumber)
+    .option("--name <name>", "name of the snapshot")
+    .addOption(pullOption().default("always"))
+    .addOption(registryAuthOption())
+    .addHelpText("after", "\nExample:\n  supermachine pull ghcr.io/owner/app:1.2")
+    .action(async (reference: string, { memory, ...flags }: PullFlags) => {
+      const work = { signal: onInterrupt(), onProgress: progressReporter() };
+      const image = await Image.fromOci(reference, { ...work, ...flags, memoryMiB: memory });
+      process.stdout.write(`${image.name}\n`);
+    });
+}
