@@ -23,7 +23,7 @@ async function main(): Promise<void> {
     rival: "runc exec true (a container, no isolation of the kernel)",
     runs: 50,
     cases: [
-      { name: "run true", target: 5, run: async () => void (await vm.run(["true"])) },
+      { name: "run true (mean of 10 in a row)", target: 5, run: () => inARow(vm) },
       { name: "run true, 10 at once", run: async () => void (await Promise.all(tenTimes(() => vm.run(["true"])))) },
       { name: "runc exec true (a container, no isolation of the kernel)", run: () => container.exec(["true"]) },
     ],
@@ -62,6 +62,13 @@ async function interactive(vm: Vm): Promise<number> {
   const elapsed = performance.now() - started;
   await reading;
   return elapsed;
+}
+
+/** One alone would measure how cold the rival's run left the processor's caches. */
+async function inARow(vm: Vm): Promise<number> {
+  const started = performance.now();
+  for (let i = 0; i < 10; i++) await vm.run(["true"]);
+  return (performance.now() - started) / 10;
 }
 
 function tenTimes<T>(make: () => T): T[] {
