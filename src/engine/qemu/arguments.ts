@@ -4,7 +4,7 @@ import type { Accelerator, Architecture, BootSource, Disk, Hardware, RamFile } f
  * Raised whenever the devices or the kernel's command line below change: a device state only fits the very same machine, so
  * this is part of every template's key.
  */
-export const DEVICE_MODEL = 3;
+export const DEVICE_MODEL = 4;
 
 /** File descriptors the worker inherits. Sockets without a name need no path, no clean-up and no retry to connect. */
 export const INHERITED = { qmp: 3, control: 4, bulk: 5, deviceState: 6 } as const;
@@ -25,10 +25,13 @@ export function qemuBinary(architecture: Architecture): string {
   return BINARIES[architecture];
 }
 
-/** The CPU a guest sees; under emulation without 5-level page tables, which cost a level on every miss. */
+/**
+ * The CPU a guest sees. Under emulation without what only slows it down: 5-level page tables cost a level on every miss, and
+ * SMAP and protection keys end a translated block at every copy from user memory.
+ */
 export function cpuModel(architecture: Architecture, accelerator: Accelerator): string {
   if (accelerator !== "tcg") return "host";
-  return architecture === "x64" ? "max,la57=off" : "max";
+  return architecture === "x64" ? "max,la57=off,smap=off,pku=off" : "max";
 }
 
 /** Arguments that boot a kernel into shared RAM: the first half of making a template. */
