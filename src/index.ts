@@ -9,7 +9,7 @@ export {
   type SnapshotSummary,
   type StartOptions,
 } from "./image/index.js";
-export type { PullPolicy, RegistryAuth } from "./oci/index.js";
+export { type PullPolicy, parseRegistryAuth, type RegistryAuth } from "./oci/index.js";
 export type { LongWork, OnProgress, ProgressEvent, ProgressPhase } from "./progress.js";
 export { type SetupResult, setup } from "./setup.js";
 export { home } from "./store/index.js";

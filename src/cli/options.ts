@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option } from "commander";
+import { parseRegistryAuth } from "../index.js";
 
 /** Collects an option that may be given several times. */
 export function collect(value: string, former: string[] = []): string[] {
@@ -27,12 +28,5 @@ export function pullOption(): Option {
 /** `--registry-auth`, of every command that talks to a registry. */
 export function registryAuthOption(): Option {
   const what = "credentials for the registry (default: those that docker or podman keep)";
-  return new Option("--registry-auth <user:password>", what).argParser(registryAuth);
-}
-
-/** Parses `USER:PASSWORD`. The text is not repeated in an error: it may be a secret. */
-function registryAuth(text: string): { username: string; password: string } {
-  const colon = text.indexOf(":");
-  if (colon < 1) throw new InvalidArgumentError("It is USER:PASSWORD.");
-  return { username: text.slice(0, colon), password: text.slice(colon + 1) };
+  return new Option("--registry-auth <user:password>", what).argParser(parseRegistryAuth);
 }

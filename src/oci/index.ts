@@ -6,7 +6,9 @@ export { openSource, type SourceOptions } from "./open-source.js";
 export type { ImageOrigin } from "./origin.js";
 export { formatPlatform, hostPlatform, type Platform, parsePlatform } from "./platform.js";
 export { formatReference, parseReference, type RegistryReference } from "./reference.js";
-export { type NetworkLimits, type PullPolicy, parseRegistryAuth, type RegistryAuth } from "./registry/index.js";
+export type { NetworkLimits, PullPolicy } from "./registry/index.js";
+// Not through the registry's own door: that would load its HTTP library at every start.
+export { parseRegistryAuth, type RegistryAuth } from "./registry/registry-auth.js";
 export {
   type EngineSource,
   formatImageSource,

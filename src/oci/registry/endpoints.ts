@@ -1,7 +1,8 @@
 import type { RegistryReference } from "../reference.js";
-import { checkRegistryAuth, findCredentials, type RegistryAuth } from "./credentials.js";
+import { findCredentials } from "./credentials.js";
 import { Endpoint } from "./endpoint.js";
 import { type Site, sitesOf } from "./hosts.js";
+import { checkRegistryAuth, type RegistryAuth } from "./registry-auth.js";
 import type { Transport } from "./transport.js";
 
 /** Who is asking. */

@@ -1,4 +1,3 @@
-export { parseRegistryAuth, type RegistryAuth } from "./credentials.js";
 export { DEFAULT_LIMITS, type NetworkLimits } from "./network-limits.js";
 export type { PullPolicy } from "./policy.js";
 export { openRegistry, type RegistryOptions } from "./registry-origin.js";

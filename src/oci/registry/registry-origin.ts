@@ -8,13 +8,13 @@ import { type ImageOrigin, verifiableDigest } from "../origin.js";
 import { MAX_DOCUMENT_BYTES } from "../parse-document.js";
 import { formatReference, type RegistryReference } from "../reference.js";
 import { openBlob } from "./blob-stream.js";
-import type { RegistryAuth } from "./credentials.js";
 import { DocumentCache } from "./document-cache.js";
 import type { Endpoint } from "./endpoint.js";
 import { endpointsOf, firstThatWorks } from "./endpoints.js";
 import { fetchManifest, fetchSmallBlob, headManifest, type VerifiedDocument } from "./manifest.js";
 import { DEFAULT_LIMITS, type NetworkLimits } from "./network-limits.js";
 import { checkPolicy, type PullPolicy, resolve } from "./policy.js";
+import type { RegistryAuth } from "./registry-auth.js";
 import { Transport } from "./transport.js";
 
 /** How an image is fetched from a registry. */

@@ -2,7 +2,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { UsageError } from "../../../src/errors.js";
-import { findCredentials, parseRegistryAuth } from "../../../src/oci/registry/credentials.js";
+import { findCredentials } from "../../../src/oci/registry/credentials.js";
+import { parseRegistryAuth } from "../../../src/oci/registry/registry-auth.js";
 import { temporaryFolder } from "../../support/layer-fixture.js";
 
 let folder: ReturnType<typeof temporaryFolder>;
