@@ -25,6 +25,11 @@ export function pullOption(): Option {
   return new Option("--pull <policy>", "when to ask the registry").choices(policies).default("missing");
 }
 
+/** `--platform`, of every command that opens an image. */
+export function platformOption(): Option {
+  return new Option("--platform <os/arch[/variant]>", "which image of an index (default: what suits this machine)");
+}
+
 /** `--registry-auth`, of every command that talks to a registry. */
 export function registryAuthOption(): Option {
   const what = "credentials for the registry (default: those that docker or podman keep)";

@@ -1,13 +1,14 @@
 import { Command } from "commander";
 import { Image, type PullPolicy, type RegistryAuth } from "../index.js";
 import { onInterrupt } from "./interrupt.js";
-import { memoryMiB, pullOption, registryAuthOption, wholeNumber } from "./options.js";
+import { memoryMiB, platformOption, pullOption, registryAuthOption, wholeNumber } from "./options.js";
 import { progressReporter } from "./progress.js";
 
 interface PullFlags {
   memory?: number;
   vcpus?: number;
   name?: string;
+  platform?: string;
   pull: PullPolicy;
   registryAuth?: RegistryAuth;
 }
@@ -20,6 +21,7 @@ export function pullCommand(): Command {
     .option("-m, --memory <size>", "memory of the microVMs, such as 512M or 2G (default 256M)", memoryMiB)
     .option("--vcpus <n>", "processors of the microVMs (default 1)", wholeNumber)
     .option("--name <name>", "name of the snapshot")
+    .addOption(platformOption())
     .addOption(pullOption().default("always"))
     .addOption(registryAuthOption())
     .addHelpText("after", "\nExample:\n  supermachine pull ghcr.io/owner/app:1.2")

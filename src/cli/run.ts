@@ -2,7 +2,7 @@ import { pipeline } from "node:stream/promises";
 import { Command } from "commander";
 import { ExecFailure, Image, type PullPolicy, parseEnv, type RegistryAuth, type VmProcess } from "../index.js";
 import { Interrupted, onInterrupt } from "./interrupt.js";
-import { collect, memoryMiB, pullOption, registryAuthOption, wholeNumber } from "./options.js";
+import { collect, memoryMiB, platformOption, pullOption, registryAuthOption, wholeNumber } from "./options.js";
 import { progressReporter } from "./progress.js";
 
 interface RunFlags {
@@ -14,6 +14,7 @@ interface RunFlags {
   name?: string;
   entrypoint?: string;
   interactive?: boolean;
+  platform?: string;
   pull?: PullPolicy;
   registryAuth?: RegistryAuth;
 }
@@ -39,6 +40,7 @@ export function runCommand(): Command {
     .option("-u, --user <user>", "name, uid, name:group or uid:gid, looked up in the image")
     .option("-m, --memory <size>", "memory of the microVM, such as 512M or 2G (default 256M)", memoryMiB)
     .option("--vcpus <n>", "processors of the microVM (default 1)", wholeNumber)
+    .addOption(platformOption())
     .addOption(pullOption())
     .addOption(registryAuthOption())
     .option("--name <name>", "name of the snapshot that is made")
@@ -54,7 +56,7 @@ export function runCommand(): Command {
 
 async function run(reference: string, cmd: string[], flags: RunFlags): Promise<number> {
   const signal = onInterrupt();
-  const { memory, vcpus, name, pull, registryAuth } = flags;
+  const { memory, vcpus, name, platform, pull, registryAuth } = flags;
   // What only changes how processes are run is not baked in: the same snapshot serves every such command.
   const image = await Image.open(reference, {
     signal,
@@ -62,6 +64,7 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     memoryMiB: memory,
     vcpus,
     name,
+    platform,
     pull,
     registryAuth,
   });

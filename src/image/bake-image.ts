@@ -1,8 +1,17 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { UsageError } from "../errors.js";
+import { ImageError, UsageError } from "../errors.js";
 import { ensureTemplate, findTemplate, type Runtime, type Template } from "../machine/index.js";
-import { openImage } from "../oci/index.js";
+import {
+  formatPlatform,
+  hostPlatform,
+  type ImageContent,
+  isFor,
+  listPlatforms,
+  openImage,
+  parsePlatform,
+  runnablePlatforms,
+} from "../oci/index.js";
 import { home, produceOnce, sweepPartials } from "../store/index.js";
 import { together } from "../together.js";
 import { bake } from "./bake.js";
@@ -19,10 +28,12 @@ export async function bakeImage(runtime: Runtime, reference: string, options: Ba
   const hostname = checkHostname(options.hostname ?? DEFAULT_HOSTNAME);
   const snapshots = resolve(options.snapshotsDir ?? home().snapshots);
   await using content = await openImage(reference, {
+    platform: options.platform === undefined ? undefined : parsePlatform(options.platform),
     pull: options.pull,
     registryAuth: options.registryAuth,
     signal: options.signal,
   });
+  requireRunnable(content);
   const config = runConfigurationOf(content.config, options);
   const placeFor = (template: Template) => {
     const key = bakeKey(content, config, template.id, hostname);
@@ -43,13 +54,25 @@ export async function bakeImage(runtime: Runtime, reference: string, options: Ba
   ]);
   const { folder, key, name } = placeFor(template);
   const { manifestDigest } = content;
-  const input = { name, reference, key, manifestDigest, template, layers, config, hostname };
+  const { os, architecture } = content.config;
+  const platform = formatPlatform({ os, architecture });
+  const input = { name, reference, key, manifestDigest, platform, template, layers, config, hostname };
   await produceOnce(folder, {
     find: () => findSnapshot(folder, key),
     make: (partial) => bake(partial, runtime, input, options),
     ...(options.signal && { signal: options.signal }),
   });
   return folder;
+}
+
+/** @throws ImageError when the image was chosen for a machine of another kind */
+function requireRunnable({ reference, config, platforms }: ImageContent): void {
+  if (isFor(hostPlatform(), config)) return;
+  const others =
+    platforms.length > 1 ? ` The image is also there for other platforms: ${listPlatforms(platforms)}.` : "";
+  throw new ImageError(`${reference} for ${formatPlatform(config)} cannot run on this machine`, {
+    hint: `This machine runs images for ${listPlatforms(runnablePlatforms())}.${others}`,
+  });
 }
 
 /** The snapshot in `folder`, if it was baked from just this input and nothing of it is missing. */

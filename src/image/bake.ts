@@ -18,6 +18,7 @@ export interface BakeInput {
   reference: string;
   key: string;
   manifestDigest: string;
+  platform: string;
   template: Template;
   layers: readonly StoredLayer[];
   config: SnapshotMetadata["config"];
@@ -68,7 +69,7 @@ export async function captureSnapshot(
   machine: Machine,
   runtime: Runtime,
   folder: string,
-  about: Pick<SnapshotMetadata, "name" | "reference" | "key" | "manifestDigest" | "config"> & {
+  about: Pick<SnapshotMetadata, "name" | "reference" | "key" | "manifestDigest" | "platform" | "config"> & {
     layers: readonly { path: string; diffId: string }[];
   },
 ): Promise<void> {
@@ -82,6 +83,7 @@ export async function captureSnapshot(
     reference: about.reference,
     key: about.key,
     manifestDigest: about.manifestDigest,
+    platform: about.platform,
     config: about.config,
     createdAt: new Date().toISOString(),
     template: { key, id, memoryMiB, vcpus, accelerator, hypervisor: runtime.hypervisor.identity },

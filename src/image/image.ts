@@ -12,6 +12,7 @@ import {
   type Runtime,
 } from "../machine/index.js";
 import { Delta } from "../memory/index.js";
+import { isFor, parsePlatform } from "../oci/index.js";
 import type { LongWork } from "../progress.js";
 import { acquireLock, home, replace } from "../store/index.js";
 import { type RunConfiguration, Vm } from "../vm/index.js";
@@ -62,7 +63,7 @@ export class Image {
     if (isName(text)) {
       const folder = join(options.snapshotsDir ?? home().snapshots, text);
       if (await exists(join(folder, METADATA_FILE)))
-        return (await Image.fromSnapshot(folder, options)).#requireSize(options);
+        return (await Image.fromSnapshot(folder, options)).#requireSize(options).#requirePlatform(options);
     }
     return Image.fromOci(text, options);
   }
@@ -125,6 +126,14 @@ export class Image {
     );
   }
 
+  #requirePlatform({ platform }: BakeOptions): this {
+    const own = this.#metadata.platform;
+    if (platform === undefined || own === undefined || isFor(parsePlatform(platform), parsePlatform(own))) return this;
+    throw new UsageError(`the snapshot ${this.name} is for ${own}, not for ${platform}`, {
+      hint: `Bake another one from ${this.#metadata.reference}.`,
+    });
+  }
+
   async #load(): Promise<RestoreSource> {
     const { layers, deviceState: expected } = this.#metadata;
     const template = await requireTemplate(this.#runtime, this.#metadata);
@@ -146,8 +155,8 @@ export class Image {
     const folder = resolve(path);
     await using _lock = await acquireLock(`${folder}.lock`);
     if (await exists(folder)) throw new UsageError(`${folder} is there already`, { hint: "Name a new folder." });
-    const { reference, manifestDigest, config, layers } = this.#metadata;
-    const about = { name: basename(folder), reference, manifestDigest, config, layers, key: randomUUID() };
+    const { reference, manifestDigest, platform, config, layers } = this.#metadata;
+    const about = { name: basename(folder), reference, manifestDigest, platform, config, layers, key: randomUUID() };
     await replace(folder, (partial) => captureSnapshot(machine, this.#runtime, partial, about));
     return Image.#open(this.#runtime, folder);
   }

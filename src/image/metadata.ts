@@ -16,6 +16,8 @@ const Metadata = v.object({
   key: v.string(),
   createdAt: v.pipe(v.string(), v.isoTimestamp()),
   manifestDigest: v.string(),
+  /** What its processes are built for, such as `linux/amd64`. Absent from snapshots of version 0.1. */
+  platform: v.optional(v.string()),
   template: v.object({
     key: v.string(),
     id: v.string(),

@@ -25,6 +25,11 @@ export interface BakeOptions extends LongWork {
   user?: string | undefined;
   /** The guest's host name, `supermachine` by default. */
   hostname?: string | undefined;
+  /**
+   * Which image of an index, such as `linux/386` or `linux/arm64/v8`; by default what suits this machine best. What its
+   * processors do not run is refused.
+   */
+  platform?: string | undefined;
   /** When a registry is asked: `missing` (default), `always` or `never`. */
   pull?: PullPolicy | undefined;
   /** For a registry; by default what docker or podman keep for it. It is never stored. */

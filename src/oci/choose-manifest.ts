@@ -4,7 +4,15 @@ import { type ImageConfig, parseImageConfig } from "./image-config.js";
 import { isConfig, isIndex, isManifest } from "./media-types.js";
 import { type ImageOrigin, readDocument } from "./origin.js";
 import { MAX_DOCUMENT_BYTES } from "./parse-document.js";
-import { formatPlatform, isAttestation, isSameMachine, type Platform, suitability } from "./platform.js";
+import {
+  formatPlatform,
+  isAttestation,
+  isFor,
+  listPlatforms,
+  type Platform,
+  runnablePlatforms,
+  suitability,
+} from "./platform.js";
 
 const MAX_INDEX_DEPTH = 4;
 /** An index can name any number of others: the work done for one image is bounded. */
@@ -18,6 +26,11 @@ export interface LoadedManifest {
   config: ImageConfig;
 }
 
+/** The manifest for a platform, and for which ones there are others. */
+export interface ChosenManifest extends LoadedManifest {
+  platforms: Platform[];
+}
+
 interface Leaf {
   descriptor: Descriptor;
   /** Which of the origin's roots it is of. */
@@ -29,7 +42,7 @@ export async function chooseManifest(
   origin: ImageOrigin,
   wanted: Platform,
   signal?: AbortSignal,
-): Promise<LoadedManifest> {
+): Promise<ChosenManifest> {
   const reader = documentReader(origin, signal);
   const leaves: Leaf[] = [];
   const seen = new Set<string>();
@@ -41,11 +54,14 @@ export async function chooseManifest(
   const [only] = leaves;
   if (only === undefined) throw new ImageError(`${origin.name} names no image: ${describeTypes(origin.roots)}`);
   const isAlone = leaves.every(({ descriptor }) => descriptor.digest === only.descriptor.digest);
-  const chosen = isAlone ? only.descriptor : await pick(leaves, wanted, origin, reader);
-  const loaded = await load(chosen, origin, reader);
+  const chosen = isAlone
+    ? { descriptor: only.descriptor, platforms: undefined }
+    : await pick(leaves, wanted, origin, reader);
+  const loaded = await load(chosen.descriptor, origin, reader);
   const { os, architecture, variant } = loaded.config;
-  if (!isSameMachine(loaded.config, wanted)) throw wrongPlatform(origin, [{ os, architecture, variant }], wanted);
-  return loaded;
+  const own = [{ os, architecture, variant }];
+  if (!isFor(wanted, loaded.config)) throw wrongPlatform(origin, own, wanted);
+  return { ...loaded, platforms: chosen.platforms ?? own };
 }
 
 type DocumentReader = (descriptor: Descriptor, what: string) => Promise<Buffer>;
@@ -95,18 +111,18 @@ async function pick(
   wanted: Platform,
   origin: ImageOrigin,
   read: DocumentReader,
-): Promise<Descriptor> {
+): Promise<{ descriptor: Descriptor; platforms: Platform[] }> {
   const offers: { leaf: Leaf; platform: Platform; rank: number }[] = [];
-  const others: Platform[] = [];
+  const platforms: Platform[] = [];
   for (const leaf of leaves) {
     const platform = await platformOf(leaf.descriptor, origin, read);
     if (platform === undefined) continue;
+    platforms.push(platform);
     const rank = suitability(platform, wanted);
-    if (rank === undefined) others.push(platform);
-    else offers.push({ leaf, platform, rank });
+    if (rank !== undefined) offers.push({ leaf, platform, rank });
   }
   const [best, ...rest] = offers.toSorted((a, b) => b.rank - a.rank);
-  if (best === undefined) throw wrongPlatform(origin, others, wanted);
+  if (best === undefined) throw wrongPlatform(origin, platforms, wanted);
   const rival = rest.find(({ leaf, rank }) => rank === best.rank && leaf.root !== best.leaf.root);
   if (rival !== undefined && rival.leaf.descriptor.digest !== best.leaf.descriptor.digest) {
     const digests = [best, rival].map(({ leaf }) => `@${leaf.descriptor.digest}`).join(" or ");
@@ -114,7 +130,7 @@ async function pick(
       hint: `Write ${digests}.`,
     });
   }
-  return best.leaf.descriptor;
+  return { descriptor: best.leaf.descriptor, platforms };
 }
 
 /** An entry without a platform is asked for its config; one that has no image config is not an image. */
@@ -148,9 +164,8 @@ async function load(descriptor: Descriptor, origin: ImageOrigin, read: DocumentR
 }
 
 function wrongPlatform(origin: ImageOrigin, offered: readonly Platform[], wanted: Platform): ImageError {
-  const list = [...new Set(offered.map(formatPlatform))].slice(0, 20).join(", ") || "no platform";
-  return new ImageError(`${origin.name} is for ${list}, not for ${formatPlatform(wanted)}`, {
-    hint: `Use an image that is built for ${formatPlatform(wanted)}.`,
+  return new ImageError(`${origin.name} is for ${listPlatforms(offered)}, not for ${formatPlatform(wanted)}`, {
+    hint: `This machine runs images for ${listPlatforms(runnablePlatforms())}.`,
   });
 }
 

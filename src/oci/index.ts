@@ -4,7 +4,15 @@ export type { Compression } from "./media-types.js";
 export { type ImageContent, type LayerDescriptor, type OpenImageOptions, openImage } from "./open-image.js";
 export { openSource, type SourceOptions } from "./open-source.js";
 export type { ImageOrigin } from "./origin.js";
-export { formatPlatform, hostPlatform, type Platform, parsePlatform } from "./platform.js";
+export {
+  formatPlatform,
+  hostPlatform,
+  isFor,
+  listPlatforms,
+  type Platform,
+  parsePlatform,
+  runnablePlatforms,
+} from "./platform.js";
 export { formatReference, parseReference, type RegistryReference } from "./reference.js";
 export type { NetworkLimits, PullPolicy } from "./registry/index.js";
 // Not through the registry's own door: that would load its HTTP library at every start.

@@ -36,6 +36,8 @@ export interface ImageContent extends AsyncDisposable {
   /** Docker's image id. */
   configDigest: Digest;
   config: ImageConfig;
+  /** What the source has images for, this one among them. */
+  platforms: Platform[];
   /** From the lowest to the topmost. May be empty. */
   layers: LayerDescriptor[];
 }
@@ -65,6 +67,7 @@ export async function openImage(source: ImageSource | string, options: OpenImage
       manifestDigest: verifiableDigest(loaded.descriptor, origin.name),
       configDigest: verifiableDigest(loaded.manifest.config, origin.name),
       config: loaded.config,
+      platforms: loaded.platforms,
       layers,
       [Symbol.asyncDispose]: () => origin[Symbol.asyncDispose](),
     };

@@ -18,12 +18,23 @@ const NODE_TO_GO: Readonly<Record<string, string>> = {
 };
 /** Names that image builders write by mistake. */
 const ALIASES: Readonly<Record<string, string>> = { x86_64: "amd64", "x86-64": "amd64", aarch64: "arm64" };
+/** Is below every variant's level. */
+const SECOND_CHOICE = -1;
 /** The variant that is meant where none is written. */
 const BASE_LEVEL: Readonly<Record<string, number>> = { amd64: 1, arm64: 8, arm: 7 };
+
+/** Architectures whose programs the kernel of another one runs too. As in containerd, their images are the second choice. */
+const ALSO_RUNS: Readonly<Record<string, string>> = { amd64: "386" };
 
 /** Linux on the architecture of this machine: what runs here without emulating another processor. */
 export function hostPlatform(arch: string = process.arch): Platform {
   return { os: "linux", architecture: NODE_TO_GO[arch] ?? arch };
+}
+
+/** What microVMs of this machine run. Kernel and templates are of its own architecture, under emulation too. */
+export function runnablePlatforms(host: Platform = hostPlatform()): Platform[] {
+  const other = ALSO_RUNS[architectureOf(host)];
+  return other === undefined ? [host] : [host, { os: host.os, architecture: other }];
 }
 
 /**
@@ -44,8 +55,18 @@ export function formatPlatform(platform: Platform): string {
   return printable([platform.os, platform.architecture, platform.variant].filter(Boolean).join("/"));
 }
 
+/** `linux/amd64, linux/arm64/v8`, for messages: each once, and no more than one can read. */
+export function listPlatforms(platforms: readonly Platform[]): string {
+  return [...new Set(platforms.map(formatPlatform))].slice(0, 20).join(", ") || "no platform";
+}
+
+/** Whether a machine of platform `wanted` runs what is built for `offered`, variants left aside. */
+export function isFor(wanted: Platform, offered: Platform): boolean {
+  return runnablePlatforms(wanted).some((each) => isSameMachine(each, offered));
+}
+
 /** Whether operating system and architecture are the same; the variant is left aside. */
-export function isSameMachine(a: Platform, b: Platform): boolean {
+function isSameMachine(a: Platform, b: Platform): boolean {
   return a.os.toLowerCase() === b.os.toLowerCase() && architectureOf(a) === architectureOf(b);
 }
 
@@ -54,7 +75,7 @@ export function isSameMachine(a: Platform, b: Platform): boolean {
  * of variant `v7` runs what is built for `v6`, not the reverse.
  */
 export function suitability(offered: Platform, wanted: Platform): number | undefined {
-  if (!isSameMachine(offered, wanted)) return undefined;
+  if (!isSameMachine(offered, wanted)) return isFor(wanted, offered) ? SECOND_CHOICE : undefined;
   const have = levelOf(wanted);
   const need = levelOf(offered);
   if (have === undefined || need === undefined) return offered.variant === wanted.variant ? 0 : undefined;

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ImageError, ImageNotFoundError } from "../../src/errors.js";
-import { openImage, type Platform } from "../../src/oci/index.js";
+import { listPlatforms, openImage, type Platform } from "../../src/oci/index.js";
 import { hostPlatform, suitability } from "../../src/oci/platform.js";
 import { temporaryFolder } from "../support/layer-fixture.js";
 import { LayoutBuilder, REF_NAME, type TestDescriptor, TYPES, tagged } from "../support/layout-builder.js";
@@ -169,6 +169,20 @@ describe("choosing by platform", () => {
     expect(await labelOf()).toBe(host);
   });
 
+  it("takes what the kernel runs as well where there is nothing better", async () => {
+    builder.root([builder.index([forPlatform("386"), forPlatform("amd64", "v2"), forPlatform("s390x")])]);
+    expect(await labelOf("", linux("amd64"))).toBe("386");
+    expect(await labelOf("", linux("amd64", "v2"))).toBe("amd64v2");
+    builder.root([imageFor("386")]);
+    expect(await labelOf("", linux("amd64"))).toBe("386");
+  });
+
+  it("tells all platforms that there are", async () => {
+    builder.root([builder.index([forPlatform("arm", "v7"), forPlatform("s390x")])]).writeTo(folder.path);
+    await using image = await openImage(`oci-layout:${folder.path}`, { platform: linux("s390x") });
+    expect(listPlatforms(image.platforms)).toBe("linux/arm/v7, linux/s390x");
+  });
+
   it("takes the best variant that the processor runs", async () => {
     builder.root([builder.index([forPlatform("arm", "v5"), forPlatform("arm", "v7"), forPlatform("arm", "v6")])]);
     expect(await labelOf("", linux("arm", "v6"))).toBe("armv6");
@@ -188,6 +202,8 @@ describe("suitability", () => {
     ["another name that means the same", linux("aarch64"), linux("arm64"), 8],
     ["a variant that is no level", linux("amd64", "fast"), linux("amd64"), undefined],
     ["the same variant that is no level", linux("mips", "r6"), linux("mips", "r6"), 0],
+    ["what the kernel runs as well", linux("386"), linux("amd64"), -1],
+    ["what needs another kernel", linux("amd64"), linux("386"), undefined],
     ["another system", { os: "windows", architecture: "amd64" }, linux("amd64"), undefined],
   ])("of %s", (_what, offered, wanted, rank) => {
     expect(suitability(offered, wanted)).toBe(rank);
