@@ -60,6 +60,9 @@ export interface Worker {
   saveDeviceState(path: string): Promise<void>;
   pause(): Promise<void>;
   resume(): Promise<void>;
+  /** Whether the process keeps ours alive: it does after `ref`, as at first, and does not after `unref`. */
+  ref(): void;
+  unref(): void;
   /** Ends the process at once; resolves when it is gone. */
   kill(): Promise<void>;
 }

@@ -8,4 +8,5 @@ export {
 export { boot } from "./boot.js";
 export { CAPTURE_FILES, Machine, type RestoreOptions, type RestoreSource, templateSource } from "./machine.js";
 export { openRuntime, type Runtime } from "./runtime.js";
+export { Spares, spares } from "./spares.js";
 export { ensureTemplate, findTemplate, type Size, type Template } from "./template.js";

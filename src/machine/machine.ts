@@ -5,6 +5,7 @@ import { VmError } from "../errors.js";
 import { Agent, type SessionIdentity } from "../guest/index.js";
 import type { Delta, WorkerRam } from "../memory/index.js";
 import type { Runtime } from "./runtime.js";
+import { endSpare, type Spare, spares } from "./spares.js";
 import type { Template } from "./template.js";
 
 const FIRST_ANSWER_TIMEOUT_MS = 60_000;
@@ -48,14 +49,16 @@ export class Machine {
     void worker.exited.then((exit) => this.#ended(exit));
   }
 
-  /** Starts a worker, puts the RAM and the device state in place, and waits for the agent's answer. */
+  /** Takes a spare or starts a worker, puts the RAM and the device state in place, and waits for the agent's answer. */
   static async restore(runtime: Runtime, source: RestoreSource, options: RestoreOptions = {}): Promise<Machine> {
     const { template, disks, delta, deviceState } = source;
     const { signal, identity } = options;
-    const ram = await runtime.memory.open(template.ram);
-    let worker: Worker | undefined;
+    signal?.throwIfAborted();
+    const spare = await takeSpare(source);
+    const ram = spare?.ram ?? (await runtime.memory.open(template.ram));
+    let worker = spare?.worker;
     try {
-      worker = await runtime.hypervisor.prepare(template.hardware, ram.file, disks, signal);
+      worker ??= await runtime.hypervisor.prepare(template.hardware, ram.file, disks, signal);
       if (delta) await ram.apply(worker.pid, delta);
       await worker.loadDeviceState(deviceState);
       const died = worker.exited.then(() => {
@@ -79,6 +82,15 @@ export class Machine {
   /** Process id of the worker. */
   get pid(): number {
     return this.#worker.pid;
+  }
+
+  /** Whether the guest keeps this process alive: it does after `ref`, as at first, and does not after `unref`. */
+  ref(): void {
+    this.#worker.ref();
+  }
+
+  unref(): void {
+    this.#worker.unref();
   }
 
   /** Disks the guest has. */
@@ -160,6 +172,19 @@ export class Machine {
 /** Reads the device state of a template, the source of a bake. */
 export async function templateSource(template: Template): Promise<RestoreSource> {
   return { template, disks: [], deviceState: await readFile(template.deviceState) };
+}
+
+/** A spare with the source's disks. One that died a moment ago is no reason to fail: there is the next, or none. */
+async function takeSpare({ template, disks }: RestoreSource): Promise<Spare | undefined> {
+  for (let spare = spares.take(template); spare; spare = spares.take(template)) {
+    try {
+      await spare.worker.attachDisks(disks);
+      return spare;
+    } catch {
+      await endSpare(spare);
+    }
+  }
+  return undefined;
 }
 
 function withDiagnostics(what: string, cause: unknown, worker: Worker | undefined): VmError {

@@ -52,6 +52,12 @@ export class FakeWorker implements Worker {
   async resume(): Promise<void> {
     this.log.push("resume");
   }
+  ref(): void {
+    this.log.push("ref");
+  }
+  unref(): void {
+    this.log.push("unref");
+  }
   async kill(): Promise<void> {
     this.log.push("kill");
     this.end({ code: null, signal: "SIGKILL", expected: true });

@@ -1,6 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { chmod } from "node:fs/promises";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { AssetsError, VmError } from "../../errors.js";
 import type { Disk, Worker, WorkerExit } from "../hypervisor.js";
@@ -105,6 +106,16 @@ export class QemuWorker implements Worker {
 
   async resume(): Promise<void> {
     await this.#qmp.execute("cont");
+  }
+
+  ref(): void {
+    this.#child.ref();
+    for (const stream of this.#child.stdio) (stream as Socket | null)?.ref();
+  }
+
+  unref(): void {
+    this.#child.unref();
+    for (const stream of this.#child.stdio) (stream as Socket | null)?.unref();
   }
 
   async kill(): Promise<void> {
