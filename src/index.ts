@@ -17,6 +17,9 @@ export { version } from "./version.js";
 export {
   type ExecOptions,
   type ExitStatus,
+  type Fork,
+  type ForkFailure,
+  type ForkOptions,
   parseEnv,
   type RunConfiguration,
   type RunOptions,

@@ -111,11 +111,19 @@ static const char *take_quiesce(struct link *link) {
   return NULL;
 }
 
+static const char *take_resume(const struct frame *frame, uint8_t *payload) {
+  struct resume_request request;
+  const char *wrong = parse_resume(&request, payload, frame->length);
+  if (!wrong) session_resume(request.time_ns);
+  return wrong;
+}
+
 static const char *take_frame(struct link *link, const struct frame *frame, uint8_t *payload) {
   if (link->partial && frame->type != FRAME_OPEN) return "a frame within an OPEN";
   if (frame->type != FRAME_OPEN && frame->flags) return "unknown flags";
   switch (frame->type) {
     case FRAME_QUIESCE: return take_quiesce(link);
+    case FRAME_RESUME: return take_resume(frame, payload);
     case FRAME_OPEN: return take_open(link, frame, payload);
     case FRAME_DATA: return stream_data(link, frame, payload);
     case FRAME_END: return stream_end(link, frame);

@@ -186,6 +186,19 @@ const char *parse_session(struct session_request *request, uint8_t *payload, siz
   return request->version == PROTOCOL_VERSION ? NULL : "another version of the protocol";
 }
 
+const char *parse_resume(struct resume_request *request, uint8_t *payload, size_t length) {
+  memset(request, 0, sizeof *request);
+  struct fields fields = {payload, payload + length};
+  struct field field;
+  const char *wrong = NULL;
+  int more = 1;
+  while (!wrong && (more = fields_next(&fields, &field)) > 0) {
+    wrong = field.tag == 3 ? read_uint(&field, sizeof request->time_ns, &request->time_ns) : unknown(&field);
+  }
+  if (!wrong && more < 0) wrong = "a field that is longer than its frame";
+  return wrong;
+}
+
 static const char *control_field(struct control_request *request, const struct field *field) {
   if (request->operation == CONTROL_SIGNAL) {
     switch (field->tag) {

@@ -81,6 +81,10 @@ struct session_request {
   const char *machine_id;
 };
 
+struct resume_request {
+  uint64_t time_ns;
+};
+
 struct control_request {
   enum control_operation operation;
   uint32_t signal;
@@ -95,6 +99,7 @@ struct control_request {
  */
 const char *parse_open(struct request *request, uint8_t *payload, size_t length);
 const char *parse_session(struct session_request *request, uint8_t *payload, size_t length);
+const char *parse_resume(struct resume_request *request, uint8_t *payload, size_t length);
 const char *parse_control(struct control_request *request, uint8_t *payload, size_t length);
 
 #endif

@@ -67,6 +67,13 @@ void session_begin(const struct session_request *request) {
   if (request->hostname || request->machine_id) session_name_root();
 }
 
+void session_resume(uint64_t time_ns) {
+  struct timespec now;
+  if (!own || clock_gettime(CLOCK_REALTIME, &now) < 0) return;
+  uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+  if (time_ns > now_ns) set_time(time_ns);
+}
+
 void session_answer(struct writer *writer) {
   write_uint(writer, 1, 2, PROTOCOL_VERSION);
   write_string(writer, 2, AGENT_VERSION);

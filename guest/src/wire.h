@@ -30,6 +30,7 @@ enum frame_type {
   FRAME_RESULT,
   FRAME_CLOSE,
   FRAME_FAULT,
+  FRAME_RESUME,
 };
 
 enum { FLAG_MORE = 1, FLAG_TRUNCATED = 2 };

@@ -58,6 +58,21 @@ static void test_good_exec(void) {
   check(strcmp(request.exec.env[0], "A=b") == 0 && strcmp(request.exec.cwd, "/tmp") == 0 && strcmp(request.exec.user, "bob") == 0);
 }
 
+static void test_resume(void) {
+  struct resume_request request;
+  uint8_t bytes[64];
+  struct writer writer = {.bytes = bytes, .size = sizeof bytes};
+  write_uint(&writer, 3, 8, 1700000000000000000);
+  write_uint(&writer, 0x8001, 1, 9);
+  check(parse_resume(&request, bytes, writer.used) == NULL && request.time_ns == 1700000000000000000);
+  writer.used = 0;
+  write_uint(&writer, 3, 4, 5);
+  check(parse_resume(&request, bytes, writer.used) != NULL);
+  writer.used = 0;
+  write_uint(&writer, 4, 8, 5);
+  check(parse_resume(&request, bytes, writer.used) != NULL);
+}
+
 static void test_refusals(void) {
   static struct request request;
   struct { uint16_t kind, tag; const char *value; size_t length; } cases[] = {
@@ -87,6 +102,7 @@ static void test_writer_stops_at_its_end(void) {
 
 int main(void) {
   test_good_exec();
+  test_resume();
   test_refusals();
   test_writer_stops_at_its_end();
   test_random();

@@ -54,6 +54,7 @@ static void parse_everything(const uint8_t *bytes, size_t length) {
   static struct request request;
   struct session_request session;
   struct control_request control;
+  struct resume_request resume;
   uint8_t *copy = exact_copy(bytes, length);
   if (!parse_open(&request, copy, length)) check_request(&request, copy, length);
   free(copy);
@@ -66,6 +67,9 @@ static void parse_everything(const uint8_t *bytes, size_t length) {
   free(copy);
   copy = exact_copy(bytes, length);
   if (!parse_control(&control, copy, length)) check(control.signal <= 64);
+  free(copy);
+  copy = exact_copy(bytes, length);
+  if (!parse_resume(&resume, copy, length) && length == 0) check(resume.time_ns == 0);
   free(copy);
 }
 

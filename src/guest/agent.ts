@@ -3,7 +3,7 @@ import type { Duplex, Readable } from "node:stream";
 import { VmError } from "../errors.js";
 import { type AssembleRequest, encodeAssemble, encodeShutdown } from "./assemble.js";
 import { decodeFailure, ResultKind } from "./failure.js";
-import type { FieldWriter } from "./fields.js";
+import { FieldWriter } from "./fields.js";
 import { type FileContent, openRead, type ReadOptions, readFile, type WriteOptions, writeFile } from "./files.js";
 import { Link } from "./link.js";
 import { type ExecRequest, type GuestProcess, startProcess } from "./process.js";
@@ -100,9 +100,11 @@ export class Agent {
     await this.#within(both, options.timeoutMs ?? QUIESCE_TIMEOUT_MS, "the agent to come to rest", options.signal);
   }
 
+  /** Goes on after {@link quiesce}. The guest's clock, which may have stood still, is set before anything that waited is done. */
   resume(): void {
-    this.#control.resume();
-    this.#bulk.resume();
+    const time = addTime(new FieldWriter());
+    this.#control.resume(time);
+    this.#bulk.resume(time);
   }
 
   /** Stops the workload and powers the machine off; resolves when the agent says that it is about to. */
@@ -155,7 +157,11 @@ export class Agent {
 }
 
 function addIdentity(fields: FieldWriter, identity: SessionIdentity): void {
-  fields.u64(3, BigInt(Date.now()) * 1_000_000n).bytes(4, randomBytes(SEED_BYTES));
+  addTime(fields).bytes(4, randomBytes(SEED_BYTES));
   if (identity.hostname !== undefined) fields.string(5, identity.hostname);
   if (identity.machineId !== undefined) fields.string(6, identity.machineId);
+}
+
+function addTime(fields: FieldWriter): FieldWriter {
+  return fields.u64(3, BigInt(Date.now()) * 1_000_000n);
 }

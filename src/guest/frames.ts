@@ -25,6 +25,7 @@ export const FrameType = {
   result: 10,
   close: 11,
   fault: 12,
+  resume: 13,
 } as const;
 
 export const FLAG_MORE = 1;

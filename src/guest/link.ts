@@ -94,9 +94,11 @@ export class Link implements StreamLink {
     });
   }
 
-  resume(): void {
+  /** Goes on; `fields` tell the agent what has changed, before all that was held back. */
+  resume(fields: FieldWriter): void {
     const held = this.#held;
     this.#held = undefined;
+    this.send({ type: FrameType.resume, channel: 0, flags: 0, stream: 0 }, fields.toBuffer());
     for (const bytes of held ?? []) this.#write(bytes);
     this.#pump();
   }

@@ -7,6 +7,8 @@ export async function withDeadline<T>(
   what: string,
   signal?: AbortSignal,
 ): Promise<T> {
+  // When nobody waits for it any more, how it ends is of no interest.
+  promise.catch(() => undefined);
   signal?.throwIfAborted();
   let stop = (): void => {};
   const limit = new Promise<never>((_resolve, reject) => {

@@ -17,9 +17,16 @@ import { together } from "../together.js";
 import { bake } from "./bake.js";
 import { ensureLayers } from "./layers.js";
 import { readMetadata, type SnapshotMetadata } from "./metadata.js";
-import { type BakeOptions, bakeKey, checkName, defaultName, runConfigurationOf, sizeOf } from "./options.js";
+import {
+  type BakeOptions,
+  bakeKey,
+  checkName,
+  DEFAULT_HOSTNAME,
+  defaultName,
+  runConfigurationOf,
+  sizeOf,
+} from "./options.js";
 
-const DEFAULT_HOSTNAME = "supermachine";
 const HOSTNAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?$/;
 
 /** Finds or makes the snapshot of an image, and gives its folder. */

@@ -69,7 +69,10 @@ export async function captureSnapshot(
   machine: Machine,
   runtime: Runtime,
   folder: string,
-  about: Pick<SnapshotMetadata, "name" | "reference" | "key" | "manifestDigest" | "platform" | "config"> & {
+  about: Pick<
+    SnapshotMetadata,
+    "name" | "reference" | "key" | "manifestDigest" | "platform" | "config" | "hostname"
+  > & {
     layers: readonly { path: string; diffId: string }[];
   },
 ): Promise<void> {
@@ -85,6 +88,7 @@ export async function captureSnapshot(
     manifestDigest: about.manifestDigest,
     platform: about.platform,
     config: about.config,
+    hostname: about.hostname,
     createdAt: new Date().toISOString(),
     template: { key, id, memoryMiB, vcpus, accelerator, hypervisor: runtime.hypervisor.identity },
     deviceState: checksum(await readFile(join(folder, CAPTURE_FILES.deviceState))),

@@ -6,6 +6,7 @@ import type { SessionIdentity } from "../guest/index.js";
 import {
   CAPTURE_FILES,
   findTemplate,
+  forkMachine,
   Machine,
   openRuntime,
   type RestoreSource,
@@ -19,7 +20,7 @@ import { type RunConfiguration, Vm } from "../vm/index.js";
 import { captureSnapshot, checksum } from "./bake.js";
 import { bakeImage } from "./bake-image.js";
 import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
-import { type BakeOptions, checkName, isName } from "./options.js";
+import { type BakeOptions, checkName, DEFAULT_HOSTNAME, isName } from "./options.js";
 
 /** How a VM is started. */
 export interface StartOptions {
@@ -112,7 +113,9 @@ export class Image {
     const machine = await Machine.restore(this.#runtime, source, options);
     return new Vm(machine, {
       config: this.config,
-      snapshot: (running, folder) => this.#snapshot(running, folder),
+      hostname: options.identity?.hostname ?? this.#metadata.hostname ?? DEFAULT_HOSTNAME,
+      snapshot: (running, folder, hostname) => this.#snapshot(running, folder, hostname),
+      fork: (running, identities, signal) => forkMachine(this.#runtime, running, identities, signal),
     });
   }
 
@@ -151,12 +154,11 @@ export class Image {
     return { template, disks: layers, delta, deviceState };
   }
 
-  async #snapshot(machine: Machine, path: string): Promise<Image> {
+  async #snapshot(machine: Machine, path: string, hostname: string): Promise<Image> {
     const folder = resolve(path);
     await using _lock = await acquireLock(`${folder}.lock`);
     if (await exists(folder)) throw new UsageError(`${folder} is there already`, { hint: "Name a new folder." });
-    const { reference, manifestDigest, platform, config, layers } = this.#metadata;
-    const about = { name: basename(folder), reference, manifestDigest, platform, config, layers, key: randomUUID() };
+    const about = { ...this.#metadata, name: basename(folder), key: randomUUID(), hostname };
     await replace(folder, (partial) => captureSnapshot(machine, this.#runtime, partial, about));
     return Image.#open(this.#runtime, folder);
   }

@@ -18,6 +18,8 @@ const Metadata = v.object({
   manifestDigest: v.string(),
   /** What its processes are built for, such as `linux/amd64`. Absent from snapshots of version 0.1. */
   platform: v.optional(v.string()),
+  /** The host name it was baked with. */
+  hostname: v.optional(v.string()),
   template: v.object({
     key: v.string(),
     id: v.string(),

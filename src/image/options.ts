@@ -40,6 +40,7 @@ export interface BakeOptions extends LongWork {
 
 /** Raised when the same input would be baked into something else. */
 const BAKE = 3;
+export const DEFAULT_HOSTNAME = "supermachine";
 const DEFAULT_MEMORY_MIB = 256;
 /** Below this the guest's kernel has no room to boot. */
 const LEAST_MEMORY_MIB = 128;

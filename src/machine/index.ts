@@ -6,6 +6,7 @@ export {
   proveAccelerator,
 } from "./accelerators.js";
 export { boot } from "./boot.js";
+export { type ForkedMachines, forkMachine } from "./fork.js";
 export { CAPTURE_FILES, Machine, type RestoreOptions, type RestoreSource, templateSource } from "./machine.js";
 export { openRuntime, type Runtime } from "./runtime.js";
 export { Spares, spares } from "./spares.js";

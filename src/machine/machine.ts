@@ -4,7 +4,8 @@ import type { Disk, Worker, WorkerExit } from "../engine/index.js";
 import { VmError } from "../errors.js";
 import { Agent, type SessionIdentity } from "../guest/index.js";
 import type { Delta, WorkerRam } from "../memory/index.js";
-import type { Runtime } from "./runtime.js";
+import { home, openScratch } from "../store/index.js";
+import { DEVICE_STATE, type Runtime } from "./runtime.js";
 import { endSpare, type Spare, spares } from "./spares.js";
 import type { Template } from "./template.js";
 
@@ -38,7 +39,8 @@ export class Machine {
   readonly #ram: WorkerRam;
   #disks: Disk[];
   #stopped: Promise<void> | undefined;
-  #lastCapture: Promise<unknown> = Promise.resolve();
+  #paused = false;
+  #lastTurn: Promise<unknown> = Promise.resolve();
 
   private constructor(template: Template, worker: Worker, ram: WorkerRam, agent: Agent, disks: readonly Disk[]) {
     this.template = template;
@@ -109,37 +111,89 @@ export class Machine {
     this.#disks = [...this.#disks, ...disks];
   }
 
-  /**
-   * Writes the guest's state into `folder` as {@link CAPTURE_FILES}; the guest goes on afterwards.
-   * @returns how long it stood still, in milliseconds
-   */
-  capture(folder: string): Promise<{ pausedMs: number }> {
-    // One at a time: the links can only be brought to rest once.
-    const captured = this.#lastCapture.then(() => this.#capture(folder));
-    this.#lastCapture = captured.catch(() => undefined);
-    return captured;
+  /** Whether the guest stands still because of {@link pause}. */
+  get paused(): boolean {
+    return this.#paused;
   }
 
-  async #capture(folder: string): Promise<{ pausedMs: number }> {
-    await mkdir(folder, { recursive: true });
-    await this.agent.quiesce().catch((error: unknown) => {
+  /** Lets the guest stand still until {@link resume}; what is asked of its agent meanwhile waits. */
+  pause(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#paused) return;
+      await this.#halt();
+      this.#paused = true;
+    });
+  }
+
+  /** Lets the guest go on, with the right time. */
+  resume(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (!this.#paused) return;
+      await this.#goOn();
+      this.#paused = false;
+    });
+  }
+
+  /**
+   * Writes the guest's state into `folder` as {@link CAPTURE_FILES}; the guest goes on afterwards, unless it was paused.
+   * @returns how long it stood still for this, in milliseconds
+   */
+  async capture(folder: string): Promise<{ pausedMs: number }> {
+    const { delta, pausedMs } = await this.#inTurn(async () => {
+      await mkdir(folder, { recursive: true });
+      return this.#capture(join(folder, CAPTURE_FILES.deviceState));
+    });
+    await delta.write(join(folder, CAPTURE_FILES.delta));
+    return { pausedMs };
+  }
+
+  /** Like {@link capture}, but into memory: what a clone of the guest as it is now is restored from. */
+  captureSource(): Promise<{ source: RestoreSource; pausedMs: number }> {
+    return this.#inTurn(async () => {
+      // The hypervisor can only write to a path.
+      await using state = await openScratch(home().run, DEVICE_STATE);
+      const { delta, pausedMs } = await this.#capture(state.path);
+      const source = { template: this.template, disks: this.#disks, delta, deviceState: await readFile(state.path) };
+      return { source, pausedMs };
+    });
+  }
+
+  async #capture(deviceState: string): Promise<{ delta: Delta; pausedMs: number }> {
+    const started = this.#paused ? performance.now() : await this.#halt();
+    let delta: Delta;
+    try {
+      await this.#worker.saveDeviceState(deviceState);
+      delta = await this.#ram.capture(this.#worker.pid);
+    } finally {
+      if (!this.#paused) await this.#goOn();
+    }
+    return { delta, pausedMs: this.#paused ? 0 : performance.now() - started };
+  }
+
+  /** One at a time: the links can only be brought to rest once. */
+  #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const done = this.#lastTurn.then(task);
+    this.#lastTurn = done.catch(() => undefined);
+    return done;
+  }
+
+  /** Stops the guest with its agent between two frames; gives the time at which that began. */
+  async #halt(): Promise<number> {
+    try {
+      await this.agent.quiesce();
+      const stopped = performance.now();
+      await this.#worker.pause();
+      return stopped;
+    } catch (error) {
       // A guest that did not come to rest in time shall hear from us again all the same.
       this.agent.resume();
       throw error;
-    });
-    const started = performance.now();
-    let delta: Delta;
-    try {
-      await this.#worker.pause();
-      await this.#worker.saveDeviceState(join(folder, CAPTURE_FILES.deviceState));
-      delta = await this.#ram.capture(this.#worker.pid);
-    } finally {
-      await this.#worker.resume();
-      this.agent.resume();
     }
-    const pausedMs = performance.now() - started;
-    await delta.write(join(folder, CAPTURE_FILES.delta));
-    return { pausedMs };
+  }
+
+  async #goOn(): Promise<void> {
+    await this.#worker.resume();
+    this.agent.resume();
   }
 
   /** Ends the guest: in order when `graceMs` is given, at once otherwise. Resolves when its process is gone. */
@@ -150,6 +204,8 @@ export class Machine {
 
   async #stop(graceMs: number | undefined): Promise<void> {
     if (graceMs !== undefined) {
+      // Only a running guest can shut down.
+      await this.resume().catch(() => undefined);
       const gone = this.agent.shutdown({ graceMs, timeoutMs: graceMs + SHUTDOWN_TIMEOUT_MS });
       // A guest that does not obey is ended all the same.
       await Promise.race([gone, this.#worker.exited]).catch(() => undefined);

@@ -1,10 +1,13 @@
 import { type Assets, ensureAssets } from "../assets/index.js";
 import { type Accelerator, type Hypervisor, Qemu } from "../engine/index.js";
 import { UsageError } from "../errors.js";
-import { clone, type MemoryStrategy, procfs, sweepRam } from "../memory/index.js";
+import { clone, type MemoryStrategy, procfs, RAM_COPY } from "../memory/index.js";
 import type { LongWork } from "../progress.js";
-import { home, sweepPartials } from "../store/index.js";
+import { home, sweepPartials, sweepScratch } from "../store/index.js";
 import { chooseAccelerator } from "./accelerators.js";
+
+/** What the device states of captures in memory end in, for the moment in which they are files. */
+export const DEVICE_STATE = "state";
 
 /** What machines are made with on this host. */
 export interface Runtime {
@@ -18,7 +21,8 @@ export interface Runtime {
 export async function openRuntime(work: LongWork = {}): Promise<Runtime> {
   const { run, templates, assets: assetsFolder } = home();
   const assets = await ensureAssets(work);
-  await Promise.all([sweepRam(run), sweepPartials(templates), sweepPartials(assetsFolder)]);
+  const scratch = [RAM_COPY, DEVICE_STATE].map((extension) => sweepScratch(run, extension));
+  await Promise.all([...scratch, sweepPartials(templates), sweepPartials(assetsFolder)]);
   const hypervisor = new Qemu(assets.qemu.path, assets.qemu.version);
   const accelerator = await chooseAccelerator(assets, hypervisor, work);
   return { assets, hypervisor, accelerator, memory: chooseMemory(run) };

@@ -1,15 +1,15 @@
 import { constants } from "node:fs";
-import { copyFile, type FileHandle, mkdir, open, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { copyFile, type FileHandle, open, rm } from "node:fs/promises";
 import { VmError } from "../errors.js";
-import { tryAcquireLock } from "../store/index.js";
+import { openScratch, type Scratch } from "../store/index.js";
 import { Delta } from "./delta.js";
 import { PAGE_SIZE, type PageRun, RunCollector } from "./page-runs.js";
 import type { MemoryStrategy, WorkerRam } from "./strategy.js";
 import { writeFully } from "./write-fully.js";
 
+/** What the copies end in; those of dead owners are swept by it. */
+export const RAM_COPY = "ram";
 const CHUNK = 1 << 20;
-let counter = 0;
 
 /**
  * Any POSIX system: every worker gets a copy of the template's RAM as a file of its own, by reflink where the file
@@ -22,13 +22,9 @@ export function clone(folder: string): MemoryStrategy {
   return {
     name: "clone",
     async open(template) {
-      await mkdir(folder, { recursive: true });
-      const path = join(folder, `${process.pid}-${counter++}.ram`);
-      const lock = await tryAcquireLock(`${path}.lock`);
-      if (!lock) throw new VmError(`${path} is in use by another process`);
-      const ram = new FileCopy(template, path, lock);
+      const ram = new FileCopy(template, await openScratch(folder, RAM_COPY));
       try {
-        await copySparse(template, path);
+        await copySparse(template, ram.file.path);
       } catch (error) {
         await ram[Symbol.asyncDispose]();
         throw error;
@@ -41,12 +37,12 @@ export function clone(folder: string): MemoryStrategy {
 class FileCopy implements WorkerRam {
   readonly file: { path: string; shared: boolean };
   readonly #template: string;
-  readonly #lock: AsyncDisposable;
+  readonly #scratch: Scratch;
 
-  constructor(template: string, path: string, lock: AsyncDisposable) {
+  constructor(template: string, scratch: Scratch) {
     this.#template = template;
-    this.file = { path, shared: true };
-    this.#lock = lock;
+    this.file = { path: scratch.path, shared: true };
+    this.#scratch = scratch;
   }
 
   async apply(_pid: number, delta: Delta): Promise<void> {
@@ -70,8 +66,7 @@ class FileCopy implements WorkerRam {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.file.path, { force: true });
-    await this.#lock[Symbol.asyncDispose]();
+    await this.#scratch[Symbol.asyncDispose]();
   }
 }
 

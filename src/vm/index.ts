@@ -1,4 +1,5 @@
 export type { ExitStatus } from "./exit-status.js";
+export type { Fork, ForkFailure, ForkOptions } from "./fork.js";
 export { VmProcess } from "./process.js";
 export { imageCommand, parseEnv, type RunConfiguration } from "./run-configuration.js";
 export {

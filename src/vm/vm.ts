@@ -1,9 +1,10 @@
 import { posix } from "node:path";
 import type { Readable } from "node:stream";
 import { ExecTimeoutError, UsageError } from "../errors.js";
-import { ExecFailure, type ExecRequest, type GuestProcess } from "../guest/index.js";
+import { ExecFailure, type ExecRequest, type GuestProcess, type SessionIdentity } from "../guest/index.js";
 import type { Image } from "../image/index.js";
-import { isolation, type Machine } from "../machine/index.js";
+import { type ForkedMachines, isolation, type Machine } from "../machine/index.js";
+import { cloneIdentities, type Fork, type ForkOptions, forkOf } from "./fork.js";
 import { Output } from "./output.js";
 import { type ExitStatus, VmProcess } from "./process.js";
 import { type CommandChanges, imageCommand, type RunConfiguration } from "./run-configuration.js";
@@ -58,8 +59,12 @@ export interface WriteFileOptions {
 /** What a VM is told of where it comes from. */
 export interface VmOrigin {
   config: RunConfiguration;
-  /** Captures the machine as a snapshot in `folder`. */
-  snapshot(machine: Machine, folder: string): Promise<Image>;
+  /** The host name that it was started with. */
+  hostname: string;
+  /** Captures the machine, which has this host name, as a snapshot in `folder`. */
+  snapshot(machine: Machine, folder: string, hostname: string): Promise<Image>;
+  /** Clones the machine once for each identity. */
+  fork(machine: Machine, identities: readonly SessionIdentity[], signal?: AbortSignal): Promise<ForkedMachines>;
 }
 
 /** A running microVM. */
@@ -67,9 +72,13 @@ export class Vm implements AsyncDisposable {
   readonly #machine: Machine;
   readonly #origin: VmOrigin;
 
-  constructor(machine: Machine, origin: VmOrigin) {
+  /** The host name that it was given. */
+  readonly hostname: string;
+
+  constructor(machine: Machine, origin: VmOrigin, identity: SessionIdentity = {}) {
     this.#machine = machine;
     this.#origin = origin;
+    this.hostname = identity.hostname ?? origin.hostname;
   }
 
   /** Process id of the hypervisor that runs this VM. */
@@ -152,7 +161,38 @@ export class Vm implements AsyncDisposable {
 
   /** Captures the VM, with its processes and memory, as a snapshot in the new folder `folder`; the VM runs on. */
   snapshot(folder: string): Promise<Image> {
-    return this.#origin.snapshot(this.#machine, folder);
+    return this.#origin.snapshot(this.#machine, folder, this.hostname);
+  }
+
+  /**
+   * Clones the VM: each clone is a live VM with the memory, processes and open files that this one has now, but with randomness, time,
+   * host name and machine id of its own. Streams of this VM (a command's output, its input) stay with this VM alone: in
+   * a clone such a command runs on, its input at its end and its output read by nobody. This VM stands still for some
+   * milliseconds only. Clones that could not be made are listed in the result's `failures`.
+   * @throws UsageError, VmError when this VM cannot be captured
+   */
+  async fork(options: ForkOptions = {}): Promise<Fork> {
+    const identities = cloneIdentities(options, this.#origin.hostname);
+    const forked = await this.#origin.fork(this.#machine, identities, options.signal);
+    return forkOf(forked, (machine, index) => new Vm(machine, this.#origin, identities[index]));
+  }
+
+  /**
+   * Lets the guest stand still until {@link resume}. Commands, input and file operations begun or going on meanwhile wait (their
+   * own time limits run on); snapshots and forks can be taken. Pausing a paused VM does nothing.
+   */
+  pause(): Promise<void> {
+    return this.#machine.pause();
+  }
+
+  /** Lets a paused guest go on. Its wall clock is right before anything that waited is done. */
+  resume(): Promise<void> {
+    return this.#machine.resume();
+  }
+
+  /** Whether the guest stands still because of {@link pause}. */
+  get paused(): boolean {
+    return this.#machine.paused;
   }
 
   /**

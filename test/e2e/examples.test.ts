@@ -6,6 +6,7 @@ import { remainingWorkers } from "../support/leftovers.js";
 
 const EXPECTED: Record<string, string> = {
   "files.ts": "[1, 2, 3]",
+  "fork.ts": "clone-0 0\nclone-1 1\nclone-2 4\nprepared",
   "run.ts": "42 0",
   "snapshot.ts": "one ready\ntwo ready",
   "stream.ts": "ONE\nTWO\n0",

@@ -1,5 +1,7 @@
+import { randomBytes } from "node:crypto";
 import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { CacheInvalidError, CacheMissError, Image, ImageNotFoundError, UsageError } from "../../src/index.js";
 import { busyboxImage } from "../support/images.js";
@@ -54,6 +56,37 @@ describe.each(["procfs", "clone"])("a snapshot of a running VM, memory by %s", (
     await using vm = await image.start();
     expect((await vm.run(["sh", "-c", "cat /root/round-*"])).stdout).toBe("01234");
   });
+});
+
+test("snapshots taken at once, during commands and copies in both directions, disturb none of them", async () => {
+  await using vm = await (await Image.fromOci(reference, { memoryMiB: 512 })).start();
+  const content = randomBytes(24 * 2 ** 20);
+  await vm.writeFile("/root/content", content);
+  const copies = (async () => {
+    for (let i = 0; i < 3; i++) {
+      await vm.writeFile("/root/copy", content);
+      expect((await vm.readFile("/root/content")).equals(content)).toBe(true);
+    }
+  })();
+  const echo = await vm.exec(["cat"], { stdin: "pipe" });
+  const echoed = text(echo.stdout);
+  const lines = vm.run(["sh", "-c", "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i; done"]);
+  const images: Image[] = [];
+  for (let i = 0; i < 2; i++) {
+    echo.stdin.write(`${i}\n`);
+    images.push(...(await Promise.all([vm.snapshot(place(`${i}-a`)), vm.snapshot(place(`${i}-b`))])));
+  }
+  echo.stdin.end();
+  expect(await echoed).toBe("0\n1\n");
+  expect((await lines).stdout).toBe(Array.from({ length: 3000 }, (_, i) => `line ${i + 1}\n`).join(""));
+  await copies;
+  for (const image of images) {
+    await using restored = await image.start();
+    expect((await restored.readFile("/root/content")).equals(content)).toBe(true);
+    // The copy that was under way is there as a whole or not at all.
+    const { stdout } = await restored.run(["sh", "-c", "ls -A /root; cmp /root/copy /root/content 2>&1 || true"]);
+    expect(stdout.replace(/cmp: .*No such file.*\n/, "").replace("copy\n", "")).toBe("content\n");
+  }
 });
 
 test("snapshots fit either memory strategy", async () => {

@@ -133,6 +133,57 @@ describe("a capture", () => {
   });
 });
 
+describe("a pause", () => {
+  test("stops the guest at rest until it is resumed, however often either is asked for", async () => {
+    const machine = await restore();
+    await Promise.all([machine.pause(), machine.pause()]);
+    expect(machine.paused).toBe(true);
+    expect(workerLog()?.slice(2)).toEqual(["pause"]);
+    expect(agents[0]?.log).toEqual(["quiesce"]);
+    await Promise.all([machine.resume(), machine.resume()]);
+    expect(machine.paused).toBe(false);
+    expect(workerLog()?.slice(2)).toEqual(["pause", "resume"]);
+    expect(agents[0]?.log).toEqual(["quiesce", "resume"]);
+  });
+
+  test("lasts through a capture", async () => {
+    const machine = await restore();
+    await machine.pause();
+    expect(await machine.capture(join(folder.path, "snapshot"))).toEqual({ pausedMs: 0 });
+    expect(workerLog()?.slice(2)).toEqual(["pause", "save"]);
+    await machine.resume();
+    expect(workerLog()?.slice(2)).toEqual(["pause", "save", "resume"]);
+  });
+
+  test("waits for a capture that is under way", async () => {
+    const machine = await restore();
+    await Promise.all([machine.capture(join(folder.path, "snapshot")), machine.pause()]);
+    expect(workerLog()?.slice(2)).toEqual(["pause", "save", "resume", "pause"]);
+  });
+
+  test("that fails leaves a guest that runs and can be paused", async () => {
+    const machine = await restore();
+    if (agents[0]) agents[0].failQuiesce = true;
+    await expect(machine.pause()).rejects.toThrow("does not come to rest");
+    expect(machine.paused).toBe(false);
+    if (agents[0]) agents[0].failQuiesce = false;
+    await machine.pause();
+    expect(machine.paused).toBe(true);
+  });
+
+  test("ends before the guest is shut down in order, not before it is ended at once", async () => {
+    const machine = await restore();
+    await machine.pause();
+    await machine.stop({ graceMs: 10 });
+    expect(workerLog()?.slice(2)).toEqual(["pause", "resume", "kill"]);
+    expect(agents[0]?.log).toEqual(["quiesce", "resume", "shutdown", "close the microVM was stopped"]);
+    const other = await restore();
+    await other.pause();
+    await other.stop();
+    expect(workerLog()?.slice(2)).toEqual(["pause", "kill"]);
+  });
+});
+
 describe("an end", () => {
   test("at once closes the agent, ends the worker and lets go of the memory, once", async () => {
     const machine = await restore();

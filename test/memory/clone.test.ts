@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { clone, Delta, sweepRam } from "../../src/memory/index.js";
-import { acquireLock } from "../../src/store/index.js";
+import { clone, Delta, RAM_COPY } from "../../src/memory/index.js";
+import { acquireLock, sweepScratch } from "../../src/store/index.js";
 import { temporaryFolder } from "../support/layer-fixture.js";
 import { limitFileSize } from "./file-size-limit.js";
 import { contentOf, makeTemplate } from "./template.js";
@@ -73,10 +73,10 @@ test("a sweep removes copies whose owners have died, and no others", async () =>
   writeFileSync(join(run, "note"), "x");
   await using _other = await acquireLock(join(run, "2-0.ram.lock"));
   writeFileSync(join(run, "2-0.ram"), "x");
-  await sweepRam(run);
+  await sweepScratch(run, RAM_COPY);
   expect(existsSync(left)).toBe(false);
   expect(existsSync(ram.file.path)).toBe(true);
   expect(existsSync(join(run, "2-0.ram"))).toBe(true);
   expect(existsSync(join(run, "note"))).toBe(true);
-  await sweepRam(join(folder.path, "missing"));
+  await sweepScratch(join(folder.path, "missing"), RAM_COPY);
 });

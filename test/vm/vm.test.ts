@@ -42,7 +42,8 @@ function vmThat(script: Script): Vm {
     writeFile: async (...args: unknown[]) => void files.push(args),
   };
   const template = { hardware: { accelerator: "tcg" } };
-  const origin = { config, snapshot: () => Promise.reject(new Error("unused")) };
+  const unused = () => Promise.reject(new Error("unused"));
+  const origin = { config, hostname: "app", snapshot: unused, fork: unused };
   return new Vm({ agent, template, pid: 77 } as unknown as Machine, origin);
 }
 
