@@ -5,6 +5,7 @@ import { doctorCommand } from "./doctor.js";
 import { reportError } from "./errors.js";
 import { imagesCommand } from "./images.js";
 import { pullCommand } from "./pull.js";
+import { pushCommand } from "./push.js";
 import { rmiCommand } from "./rmi.js";
 import { runCommand } from "./run.js";
 import { setupCommand } from "./setup.js";
@@ -20,6 +21,7 @@ const program = new Command("supermachine")
 for (const command of [
   runCommand,
   pullCommand,
+  pushCommand,
   imagesCommand,
   rmiCommand,
   setupCommand,

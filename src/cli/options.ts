@@ -35,3 +35,9 @@ export function registryAuthOption(): Option {
   const what = "credentials for the registry (default: those that docker or podman keep)";
   return new Option("--registry-auth <user:password>", what).argParser(parseRegistryAuth);
 }
+
+/** `--source-auth`, of every command that copies from one registry. */
+export function sourceAuthOption(): Option {
+  const what = "credentials for the registry that is copied from (default: as above)";
+  return new Option("--source-auth <user:password>", what).argParser(parseRegistryAuth);
+}

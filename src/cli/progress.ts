@@ -7,6 +7,8 @@ const LABELS: Record<ProgressPhase, string> = {
   template: "booting template",
   layer: "converting layer",
   bake: "baking",
+  push: "pushing",
+  save: "saving",
 };
 const BAR_WIDTH = 24;
 const REDRAW_MS = 100;
@@ -55,7 +57,7 @@ function terminalReporter(stream: NodeJS.WriteStream): OnProgress {
 }
 
 function describe({ phase, item }: ProgressEvent): string {
-  return `${LABELS[phase]} ${phase === "layer" ? item.slice(0, "sha256:".length + 12) : item}`;
+  return `${LABELS[phase]} ${item.replace(/^(sha\d+:[0-9a-f]{12})[0-9a-f]+$/, "$1")}`;
 }
 
 function bar({ done, total }: ProgressEvent): string {

@@ -1,9 +1,9 @@
 import { ImageError } from "../errors.js";
+import { type DocumentReader, documentReader } from "./document-reader.js";
 import { type Descriptor, type ImageManifest, parseIndex, parseManifest } from "./documents.js";
 import { type ImageConfig, parseImageConfig } from "./image-config.js";
 import { isConfig, isIndex, isManifest } from "./media-types.js";
-import { type ImageOrigin, readDocument } from "./origin.js";
-import { MAX_DOCUMENT_BYTES } from "./parse-document.js";
+import type { ImageOrigin } from "./origin.js";
 import {
   formatPlatform,
   isAttestation,
@@ -14,10 +14,7 @@ import {
   suitability,
 } from "./platform.js";
 
-const MAX_INDEX_DEPTH = 4;
-/** An index can name any number of others: the work done for one image is bounded. */
-const MAX_DOCUMENTS = 1_000;
-const MAX_TOTAL_BYTES = 64 * 1024 * 1024;
+export const MAX_INDEX_DEPTH = 4;
 
 /** A manifest with its config, both verified. */
 export interface LoadedManifest {
@@ -44,6 +41,23 @@ export async function chooseManifest(
   signal?: AbortSignal,
 ): Promise<ChosenManifest> {
   const reader = documentReader(origin, signal);
+  const chosen = await chooseDescriptor(origin, wanted, reader);
+  const loaded = await load(chosen.descriptor, origin, reader);
+  const { os, architecture, variant } = loaded.config;
+  const own = [{ os, architecture, variant }];
+  if (!isFor(wanted, loaded.config)) throw wrongPlatform(origin, own, wanted);
+  return { ...loaded, platforms: chosen.platforms ?? own };
+}
+
+/**
+ * Follows the origin's roots to the manifest for `wanted`. A manifest that is the only one is given whatever it is for, without
+ * a look into it.
+ */
+export async function chooseDescriptor(
+  origin: ImageOrigin,
+  wanted: Platform,
+  reader: DocumentReader,
+): Promise<{ descriptor: Descriptor; platforms: Platform[] | undefined }> {
   const leaves: Leaf[] = [];
   const seen = new Set<string>();
   for (const [root, descriptor] of origin.roots.entries()) {
@@ -54,34 +68,7 @@ export async function chooseManifest(
   const [only] = leaves;
   if (only === undefined) throw new ImageError(`${origin.name} names no image: ${describeTypes(origin.roots)}`);
   const isAlone = leaves.every(({ descriptor }) => descriptor.digest === only.descriptor.digest);
-  const chosen = isAlone
-    ? { descriptor: only.descriptor, platforms: undefined }
-    : await pick(leaves, wanted, origin, reader);
-  const loaded = await load(chosen.descriptor, origin, reader);
-  const { os, architecture, variant } = loaded.config;
-  const own = [{ os, architecture, variant }];
-  if (!isFor(wanted, loaded.config)) throw wrongPlatform(origin, own, wanted);
-  return { ...loaded, platforms: chosen.platforms ?? own };
-}
-
-type DocumentReader = (descriptor: Descriptor, what: string) => Promise<Buffer>;
-
-function documentReader(origin: ImageOrigin, signal: AbortSignal | undefined): DocumentReader {
-  const known = new Map<string, Promise<Buffer>>();
-  let total = 0;
-  return (descriptor, what) => {
-    signal?.throwIfAborted();
-    const key = `${descriptor.digest} ${descriptor.size}`;
-    const before = known.get(key);
-    if (before !== undefined) return before;
-    total += Math.min(descriptor.size, MAX_DOCUMENT_BYTES);
-    if (known.size === MAX_DOCUMENTS || total > MAX_TOTAL_BYTES) {
-      throw new ImageError(`${origin.name} has more documents than can be looked at for one image`);
-    }
-    const bytes = readDocument(origin, descriptor, what, signal);
-    known.set(key, bytes);
-    return bytes;
-  };
+  return isAlone ? { descriptor: only.descriptor, platforms: undefined } : pick(leaves, wanted, origin, reader);
 }
 
 /** The manifests below a descriptor. An index that was seen before adds none. */

@@ -1,8 +1,10 @@
+export { type CopyOptions, type CopyResult, copyImage } from "./copy-image.js";
 export { type Digest, digestOf, isDigest } from "./digest.js";
 export type { ImageConfig } from "./image-config.js";
 export type { Compression } from "./media-types.js";
 export { type ImageContent, type LayerDescriptor, type OpenImageOptions, openImage } from "./open-image.js";
 export { openSource, type SourceOptions } from "./open-source.js";
+export { openTarget } from "./open-target.js";
 export type { ImageOrigin } from "./origin.js";
 export {
   formatPlatform,
@@ -25,3 +27,4 @@ export {
   parseImageSource,
   type RegistrySource,
 } from "./source.js";
+export type { BlobOutcome, ImageTarget, OutgoingBlob, OutgoingDocument } from "./target.js";

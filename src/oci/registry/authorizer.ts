@@ -27,16 +27,26 @@ const grants = new Map<string, Grant>();
 export class Authorizer {
   readonly #transport: Transport;
   readonly #site: Site;
-  readonly #scope: string;
+  readonly #scopes: readonly string[];
   readonly #find: FindCredentials;
   #found: Promise<FoundCredentials> | undefined;
   #renewal: Promise<string> | undefined;
 
-  /** @param actions what is to be done with the repository, such as `pull` or `pull,push` */
-  constructor(transport: Transport, site: Site, actions: string, find: FindCredentials) {
+  /**
+   * @param actions what is to be done with the repository, such as `pull` or `pull,push`
+   * @param readable further repositories of the same place that are read from
+   */
+  constructor(
+    transport: Transport,
+    site: Site,
+    actions: string,
+    find: FindCredentials,
+    readable: readonly string[] = [],
+  ) {
     this.#transport = transport;
     this.#site = site;
-    this.#scope = `repository:${site.repository}:${actions}`;
+    const others = readable.filter((repository) => repository !== site.repository);
+    this.#scopes = [`repository:${site.repository}:${actions}`, ...others.map((name) => `repository:${name}:pull`)];
     this.#find = find;
   }
 
@@ -96,7 +106,7 @@ export class Authorizer {
       {
         realm: parameters.get("realm") ?? "",
         service: parameters.get("service"),
-        scopes: [this.#scope, ...others],
+        scopes: [...this.#scopes, ...others],
         credentials,
         problem,
         registry: this.#site.registry,
@@ -133,7 +143,7 @@ export class Authorizer {
     const who = createHash("sha256")
       .update(JSON.stringify(credentials ?? null))
       .digest("hex");
-    return `${this.#site.scheme ?? ""} ${this.#site.host} ${this.#scope} ${who}`;
+    return `${this.#site.scheme ?? ""} ${this.#site.host} ${this.#scopes.join(" ")} ${who}`;
   }
 }
 

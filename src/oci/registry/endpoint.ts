@@ -4,6 +4,7 @@ import { retrying } from "./backoff.js";
 import { parseChallenges } from "./challenge.js";
 import type { Site } from "./hosts.js";
 import { codeOf, httpFailure, publicError } from "./http-failure.js";
+import { pushError } from "./push-failure.js";
 import { follow } from "./redirects.js";
 import type { HttpRequest, HttpResponse, Transport } from "./transport.js";
 
@@ -20,23 +21,34 @@ export class Endpoint {
   readonly #authorizer: Authorizer;
   #base: Promise<URL> | undefined;
 
-  constructor(transport: Transport, site: Site, actions: string, credentials: FindCredentials) {
+  constructor(
+    transport: Transport,
+    site: Site,
+    actions: string,
+    credentials: FindCredentials,
+    readable: readonly string[] = [],
+  ) {
     this.transport = transport;
     this.site = site;
-    this.#authorizer = new Authorizer(transport, site, actions, credentials);
+    this.#authorizer = new Authorizer(transport, site, actions, credentials, readable);
   }
 
   /**
    * Does one exchange below the repository's path, such as `manifests/latest`, without trying again.
    * @throws HttpFailure for a status that is not accepted, and whatever a broken connection throws
    */
-  async send(path: string, { accept = [200], ...request }: RepositoryRequest): Promise<HttpResponse> {
+  async send(path: string, request: RepositoryRequest): Promise<HttpResponse> {
+    return this.sendTo(new URL(`v2/${this.site.repository}/${path}`, await this.#findBase(request.signal)), request);
+  }
+
+  /** Like {@link send} to a URL that the registry gave. One of another origin is sent no `Authorization`. */
+  async sendTo(url: URL, { accept = [200], ...request }: RepositoryRequest): Promise<HttpResponse> {
     const { signal } = request;
-    const url = new URL(`v2/${this.site.repository}/${path}`, await this.#findBase(signal));
-    const sent = await this.#authorizer.current(signal);
+    const isOwn = url.origin === (await this.#findBase(signal)).origin;
+    const sent = isOwn ? await this.#authorizer.current(signal) : undefined;
     let response = await follow(this.transport, url, authorized(request, sent));
     // What storage elsewhere refuses, no token of this registry mends.
-    if (response.status === 401 && response.url.origin === url.origin) {
+    if (response.status === 401 && isOwn && response.url.origin === url.origin) {
       const challenges = parseChallenges(response.headers["www-authenticate"]);
       const failure = await httpFailure(response);
       const better = await this.#authorizer.answer(challenges, sent, signal);
@@ -69,6 +81,11 @@ export class Endpoint {
   /** The public error for a failure of this place. `what` is what was wanted. */
   async explain(error: unknown, what: string): Promise<Error> {
     return publicError(error, what, this.site.registry, await this.#authorizer.problem());
+  }
+
+  /** Like {@link explain}, for what was to be pushed. */
+  async explainPush(error: unknown, what: string): Promise<Error> {
+    return pushError(error, what, this.site.registry, await this.#authorizer.problem());
   }
 
   #findBase(signal: AbortSignal | undefined): Promise<URL> {

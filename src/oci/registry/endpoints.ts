@@ -8,6 +8,8 @@ import type { Transport } from "./transport.js";
 /** Who is asking. */
 export interface EndpointOptions {
   registryAuth?: RegistryAuth | undefined;
+  /** Further repositories of the same registry that are read from. */
+  readable?: readonly string[] | undefined;
 }
 
 /**
@@ -18,7 +20,7 @@ export function endpointsOf(
   reference: Pick<RegistryReference, "registry" | "repository">,
   transport: Transport,
   actions: string,
-  { registryAuth }: EndpointOptions,
+  { registryAuth, readable }: EndpointOptions,
 ): Endpoint[] {
   const given = registryAuth && checkRegistryAuth(registryAuth);
   // Credentials that were given are for the registry that was named, not for a mirror of it.
@@ -26,7 +28,7 @@ export function endpointsOf(
     given === undefined || site.isMirror
       ? findCredentials(site.registry, site.repository, process.env, signal)
       : { credentials: given };
-  return sitesOf(reference).map((site) => new Endpoint(transport, site, actions, finderFor(site)));
+  return sitesOf(reference).map((site) => new Endpoint(transport, site, actions, finderFor(site), readable));
 }
 
 /** What a mirror cannot give, for whatever reason, is asked for at the next place; the last one's error counts. */

@@ -16,6 +16,7 @@ const TRANSIENT_CODES = new Set([
   "UND_ERR_BODY_TIMEOUT",
   "UND_ERR_RES_CONTENT_LENGTH_MISMATCH",
   "UND_ERR_RESPONSE_STATUS_CODE",
+  "UPLOAD_STALLED",
 ]);
 
 const UNREACHABLE_CODES = new Set([
@@ -35,6 +36,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ETIMEDOUT: "it did not accept a connection in time",
   UND_ERR_HEADERS_TIMEOUT: "it did not answer in time",
   UND_ERR_BODY_TIMEOUT: "it stopped sending",
+  UPLOAD_STALLED: "it stopped reading",
 };
 
 /** An answer with a status that was not wanted. It does not leave this folder. */
@@ -66,6 +68,11 @@ export class PrematureEnd extends Error {
   readonly code = "UND_ERR_SOCKET";
 }
 
+/** An upload of which nothing was taken for too long. */
+export class UploadStalled extends Error {
+  readonly code = "UPLOAD_STALLED";
+}
+
 /** Whether the same request may succeed when it is made again. */
 export function isTransient(error: unknown): boolean {
   if (error instanceof HttpFailure) return TRANSIENT_STATUSES.has(error.status);
@@ -80,10 +87,15 @@ export function isUnreachable(error: unknown): boolean {
 /** The public error for whatever made a request fail. `what` is what was wanted. `problem` is why there are no credentials. */
 export function publicError(error: unknown, what: string, registry: string, problem?: string): Error {
   if (error instanceof HttpFailure) return ofStatus(error, what, registry, problem);
+  return connectionError(error, `${what} cannot be fetched from ${registry}`);
+}
+
+/** The public error for a connection that could not be made, or broke; others are given back as they are. */
+export function connectionError(error: unknown, failed: string): Error {
   const code = codeOf(error);
   if (code === "" || code.startsWith("ERR_SUPERMACHINE_")) return error as Error;
   const { reason, hint } = ofConnection(code, error as Error);
-  return new RegistryUnreachableError(`${what} cannot be fetched from ${registry}: ${reason}`, { hint, cause: error });
+  return new RegistryUnreachableError(`${failed}: ${reason}`, { hint, cause: error });
 }
 
 function ofStatus(failure: HttpFailure, what: string, registry: string, problem: string | undefined): Error {

@@ -24,8 +24,11 @@ export async function follow(transport: Transport, start: URL, request: HttpRequ
   }
 }
 
-/** Only hosts are named in messages: what storage is asked with is often a secret in itself. */
-function targetOf(location: string, from: URL): URL {
+/**
+ * Where a registry's `Location` leads. Only hosts are named in messages: what storage is asked with is often a secret in itself.
+ * @throws NetworkError when it is not a URL that may be asked
+ */
+export function targetOf(location: string, from: URL): URL {
   if (!URL.canParse(location, from.href))
     throw new NetworkError(`${from.host} redirects to something that is not a URL`);
   const next = new URL(location, from);

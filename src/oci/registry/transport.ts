@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
+import type { Readable } from "node:stream";
 import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from "undici";
 import { UsageError } from "../../errors.js";
 import { isLoopback } from "./hosts.js";
@@ -7,9 +8,12 @@ import { certificateAuthorities } from "./trust.js";
 
 /** One HTTP request. */
 export interface HttpRequest {
-  method?: "GET" | "HEAD" | "POST";
+  method?: "GET" | "HEAD" | "POST" | "PUT" | "PATCH";
   headers?: Record<string, string>;
-  body?: string;
+  /** A stream is opened for every exchange anew: redirects and refused tokens cost one. Its length has to be in `headers`. */
+  body?: string | Uint8Array | ((signal: AbortSignal | undefined) => Promise<Readable>);
+  /** Milliseconds to wait for the answer once all is sent, where the usual ones are too few. */
+  answerMs?: number;
   signal?: AbortSignal | undefined;
 }
 
@@ -38,13 +42,18 @@ export class Transport implements AsyncDisposable {
   }
 
   /** Does one exchange; redirects are not followed, statuses not judged. */
-  async request(url: URL, { method = "GET", headers = {}, body, signal }: HttpRequest): Promise<HttpResponse> {
+  async request(
+    url: URL,
+    { method = "GET", headers = {}, body, answerMs, signal }: HttpRequest,
+  ): Promise<HttpResponse> {
     const dispatcher = await this.#dispatcherFor(url);
+    const content = typeof body === "function" ? await body(signal) : body;
     const response = await request(url, {
       dispatcher,
       method,
       headers: { "accept-encoding": "identity", "user-agent": "supermachine", ...headers },
-      ...(body === undefined ? {} : { body }),
+      ...(content === undefined ? {} : { body: content }),
+      ...(answerMs === undefined ? {} : { headersTimeout: answerMs }),
       ...(signal === undefined ? {} : { signal }),
     });
     // A body that fails while nobody reads it must not end the process.

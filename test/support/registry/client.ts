@@ -3,7 +3,18 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { vi } from "vitest";
-import { type OpenImageOptions, openImage } from "../../../src/oci/index.js";
+import {
+  type CopyOptions,
+  type CopyResult,
+  copyImage,
+  type OpenImageOptions,
+  openImage,
+  openSource,
+  openTarget,
+  parseImageSource,
+  parseReference,
+  type RegistryAuth,
+} from "../../../src/oci/index.js";
 
 /** Waits that are short, so that tests of failures are; not so short that a busy machine is taken for a dead one. */
 export const IMPATIENT = { backoffMs: 5, longestWaitMs: 2_000, stallMs: 5_000, connectMs: 5_000 };
@@ -55,4 +66,18 @@ export async function pull(reference: string, options: OpenImageOptions = {}): P
   }
   const { manifestDigest, configDigest, layers } = image;
   return { manifestDigest, configDigest, diffIds: layers.map(({ diffId }) => diffId) };
+}
+
+/** What {@link copy} is told. */
+export type CopyTestOptions = Partial<CopyOptions> & Parameters<typeof openTarget>[1] & { sourceAuth?: RegistryAuth };
+
+/** Copies an image into a registry, as a push does, but impatiently. */
+export async function copy(source: string, target: string, options: CopyTestOptions = {}): Promise<CopyResult> {
+  const network = { ...IMPATIENT, ...options.network };
+  const from = parseImageSource(source);
+  const { signal, sourceAuth, registryAuth } = options;
+  await using origin = await openSource(from, { network, signal, registryAuth: sourceAuth });
+  const reference = from.kind === "registry" ? from.reference : undefined;
+  await using place = await openTarget(parseReference(target), { registryAuth, network, source: reference });
+  return await copyImage(origin, place, { phase: "push", ...options });
 }

@@ -34,9 +34,12 @@ export async function startFaultProxy(target: number): Promise<FaultProxy> {
   const handle = async (incoming: IncomingMessage, response: ServerResponse) => {
     const seen = { method: incoming.method ?? "", path: incoming.url ?? "", headers: incoming.headers };
     proxy.seen.push(seen);
-    incoming.resume();
-    const pass = () => forward(target, seen);
-    for (const fault of proxy.faults) if (await fault(seen, response, pass)) return;
+    const pass = () => forward(target, seen, incoming);
+    for (const fault of proxy.faults) {
+      if (!(await fault(seen, response, pass))) continue;
+      incoming.resume();
+      return;
+    }
     const { status, headers, body } = await pass();
     response.writeHead(status, headers).end(body);
   };
@@ -51,7 +54,7 @@ export async function startFaultProxy(target: number): Promise<FaultProxy> {
   });
 }
 
-function forward(port: number, { method, path, headers }: Seen): Promise<Passed> {
+function forward(port: number, { method, path, headers }: Seen, incoming: IncomingMessage): Promise<Passed> {
   return new Promise((resolve, reject) => {
     const outgoing = request({ host: "127.0.0.1", port, method, path, headers, agent: false }, async (answer) => {
       const chunks: Buffer[] = [];
@@ -59,7 +62,7 @@ function forward(port: number, { method, path, headers }: Seen): Promise<Passed>
       resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: Buffer.concat(chunks) });
     });
     outgoing.once("error", reject);
-    outgoing.end();
+    incoming.pipe(outgoing);
   });
 }
 
@@ -74,6 +77,8 @@ export function firstTimes(times: number, when: (seen: Seen) => boolean, fault: 
 }
 
 export const isManifest = ({ path }: Pick<Seen, "path">) => path.includes("/manifests/");
+export const isUpload = ({ method, path }: Pick<Seen, "method" | "path">) =>
+  method === "PUT" && path.includes("/blobs/uploads/");
 export const isBlob = ({ path }: Pick<Seen, "path">) => path.includes("/blobs/");
 
 /** Answers with a status and nothing from the registry. */
@@ -82,6 +87,33 @@ export function status(code: number, headers: Record<string, string> = {}): Faul
     response.writeHead(code, headers).end();
     return true;
   };
+}
+
+/** Breaks the connection after so many bytes of the request. */
+export function breakRequestAfter(bytes: number): Fault {
+  return (_seen, response) =>
+    new Promise((resolve) => {
+      let read = 0;
+      response.req.on("data", (chunk: Buffer) => {
+        read += chunk.length;
+        if (read < bytes) return;
+        response.req.destroy();
+        resolve(true);
+      });
+    });
+}
+
+/** Takes so many bytes of the request and then nothing, with the connection left open. */
+export function stallRequestAfter(bytes: number): Fault {
+  return (_seen, response) =>
+    new Promise((resolve) => {
+      let read = 0;
+      response.req.on("data", (chunk: Buffer) => {
+        read += chunk.length;
+        if (read >= bytes) response.req.pause();
+      });
+      response.req.once("close", () => resolve(true));
+    });
 }
 
 /** Breaks the connection after so many bytes of the registry's answer. */

@@ -1,0 +1,44 @@
+import { Command } from "commander";
+import { type PullPolicy, pushImage, type RegistryAuth } from "../index.js";
+import { onInterrupt } from "./interrupt.js";
+import { platformOption, pullOption, registryAuthOption, sourceAuthOption } from "./options.js";
+import { progressReporter } from "./progress.js";
+import { printJson } from "./table.js";
+
+interface PushFlags {
+  all?: boolean;
+  platform?: string;
+  pull: PullPolicy;
+  registryAuth?: RegistryAuth;
+  sourceAuth?: RegistryAuth;
+  json?: boolean;
+}
+
+const EXAMPLES = `
+Every manifest and layer keeps its digest, and what the registry has already is not sent again.
+
+Examples:
+  supermachine push oci-archive:app.tar ghcr.io/owner/app:1.2
+  supermachine push --all python:3.12-slim registry.example/mirror/python:3.12-slim
+  supermachine push docker:app:dev localhost:5000/app:dev`;
+
+/** `supermachine push`: copies an image to a registry. */
+export function pushCommand(): Command {
+  return new Command("push")
+    .description("copy an image to a registry, digest for digest; prints its name with the digest")
+    .argument("<source>", "what to copy, as for `supermachine run`")
+    .argument("<target>", "the image's name in the registry")
+    .option("--all", "copy everything that an index names, for all platforms")
+    .addOption(platformOption())
+    .addOption(pullOption().default("always"))
+    .addOption(registryAuthOption())
+    .addOption(sourceAuthOption())
+    .option("--json", "print JSON")
+    .addHelpText("after", EXAMPLES)
+    .action(async (source: string, target: string, { json, ...flags }: PushFlags) => {
+      const work = { signal: onInterrupt(), onProgress: progressReporter() };
+      const pushed = await pushImage(source, target, { ...work, ...flags });
+      if (json) printJson(pushed);
+      else process.stdout.write(`${pushed.reference}\n`);
+    });
+}
