@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Makes a small OCI image archive out of Debian's (or Ubuntu's) own packages:
 #
-#   make-demo-image.sh OUT.tar [python|busybox]
+#   make-demo-image.sh OUT.tar [python|busybox] [PACKAGE...]
 #
-# python   a Debian userland with python3, by mmdebstrap (about a minute; the default)
+# python   a Debian userland with python3 and the named packages, by mmdebstrap (about a minute; the default)
 # busybox  a static busybox and little else (a second)
 #
 # Packages come from the archive that this machine's apt uses. What is missing is installed when this runs as root.
@@ -14,14 +14,16 @@ umask 022
 say() { printf '%s\n' "make-demo-image: $*" >&2; }
 die() { say "$*"; exit 1; }
 
-[[ $# -ge 1 && $# -le 2 ]] || { printf 'usage: %s OUT.tar [python|busybox]\n' "$0" >&2; exit 2; }
+[[ $# -ge 1 ]] || { printf 'usage: %s OUT.tar [python|busybox] [PACKAGE...]\n' "$0" >&2; exit 2; }
 out=$1
 kind=${2:-python}
+added=("${@:3}")
 case $kind in
   python) tools=(mmdebstrap umoci) packages=(mmdebstrap umoci) ;;
   busybox) tools=(umoci busybox) packages=(umoci busybox-static) ;;
   *) printf 'unknown kind of image "%s": python or busybox is known\n' "$kind" >&2; exit 2 ;;
 esac
+[[ $kind == python || ${#added[@]} -eq 0 ]] || { printf 'packages are only added to a python image\n' >&2; exit 2; }
 command -v apt-get >/dev/null || die "this needs Debian or Ubuntu: there is no apt-get here"
 
 work=$(mktemp -d)
@@ -100,7 +102,7 @@ python_root() { # TAR
   [[ ! -d $merge ]] || hooks=(--hook-directory="$merge")
 
   say "collecting packages (a minute or more)"
-  mmdebstrap --quiet --variant=essential --include=python3 "${hooks[@]}" \
+  mmdebstrap --quiet --variant=essential --include="$(IFS=,; echo "python3${added[*]:+,${added[*]}}")" "${hooks[@]}" \
     --aptopt='APT::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \

@@ -54,6 +54,15 @@ static void enter_cwd(const struct exec_request *request) {
   task_fail(errno, STAGE_CWD, "the working directory %s cannot be entered: %s", cwd, strerror(errno));
 }
 
+/* So that /dev/stdout and /dev/tty's name can be opened by who was given them; /dev/null is everybody's. */
+static void give_descriptors(const struct exec_request *request, uid_t uid) {
+  for (int fd = 0; fd < 3; fd++) {
+    struct stat stat;
+    bool given = fstat(fd, &stat) == 0 && (S_ISFIFO(stat.st_mode) || request->flags & EXEC_TTY);
+    if (given && fchown(fd, uid, (gid_t)-1) < 0) task_fail(errno, STAGE_USER, "a pipe cannot be given to the user: %s", strerror(errno));
+  }
+}
+
 static void become(const struct user *user) {
   /* The agent under test may be anybody; then only that user can be had. */
   bool already = geteuid() != 0 && user->uid == geteuid();
@@ -116,6 +125,7 @@ void exec_run(const struct exec_request *request) {
   complete_environment(request, &user);
   enter_cwd(request);
   set_limits();
+  if (user.uid != geteuid()) give_descriptors(request, user.uid);
   become(&user);
   run(request);
 }

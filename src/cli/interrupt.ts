@@ -14,7 +14,12 @@ export class Interrupted extends Error {
 export function onInterrupt(): AbortSignal {
   const controller = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.once(signal, () => controller.abort(new Interrupted(signal)));
+    process.on(signal, () => {
+      const interrupted = new Interrupted(signal);
+      // Not by the signal's own doing, which would leave a terminal in raw mode.
+      if (controller.signal.aborted) process.exit(interrupted.exitCode);
+      controller.abort(interrupted);
+    });
   }
   return controller.signal;
 }

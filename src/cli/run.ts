@@ -1,9 +1,10 @@
-import { pipeline } from "node:stream/promises";
-import { Command } from "commander";
-import { ExecFailure, Image, type PullPolicy, parseEnv, type RegistryAuth, type VmProcess } from "../index.js";
+import { Command, Option } from "commander";
+import { ExecFailure, Image, type PullPolicy, parseEnv, type RegistryAuth, UsageError } from "../index.js";
+import { attach, terminalSize } from "./attach.js";
 import { Interrupted, onInterrupt } from "./interrupt.js";
 import { collect, memoryMiB, platformOption, pullOption, registryAuthOption, wholeNumber } from "./options.js";
 import { progressReporter } from "./progress.js";
+import { DEFAULT_DETACH_KEYS, parseDetachKeys } from "./terminal/detach-keys.js";
 
 interface RunFlags {
   env?: string[];
@@ -15,6 +16,8 @@ interface RunFlags {
   entrypoint?: string;
   interactive?: boolean;
   platform?: string;
+  tty?: boolean;
+  detachKeys: Buffer;
   pull?: PullPolicy;
   registryAuth?: RegistryAuth;
 }
@@ -27,6 +30,7 @@ Examples:
   supermachine run python:3.12-slim -- python3 -V
   supermachine run oci-archive:python.tar -- python3 -c 'print(6*7)'
   supermachine run --memory 512M --env DEBUG=1 oci-layout:./app
+  supermachine run -it debian:12 -- bash
   echo hello | supermachine run -i oci-archive:busybox.tar -- cat`;
 
 /** `supermachine run`: one command in a fresh microVM, attached. */
@@ -46,6 +50,8 @@ export function runCommand(): Command {
     .option("--name <name>", "name of the snapshot that is made")
     .option("--entrypoint <cmd>", "replace the image's entrypoint; empty for none")
     .option("-i, --interactive", "connect standard input")
+    .option("-t, --tty", "run it on a terminal")
+    .addOption(detachKeysOption())
     .passThroughOptions()
     .addHelpText("after", EXAMPLES)
     .action(async (image: string, cmd: string[], flags: RunFlags) => {
@@ -55,8 +61,11 @@ export function runCommand(): Command {
 }
 
 async function run(reference: string, cmd: string[], flags: RunFlags): Promise<number> {
+  const { memory, vcpus, name, platform, pull, registryAuth, interactive = false, tty = false, detachKeys } = flags;
+  if (interactive && tty && !process.stdin.isTTY) {
+    throw new UsageError("the input device is not a TTY", { hint: "Leave -t out, or -i, or run this in a terminal." });
+  }
   const signal = onInterrupt();
-  const { memory, vcpus, name, platform, pull, registryAuth } = flags;
   // What only changes how processes are run is not baked in: the same snapshot serves every such command.
   const image = await Image.open(reference, {
     signal,
@@ -69,18 +78,22 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     registryAuth,
   });
   await using vm = await image.start({ signal });
-  const { interactive, env, workdir, user } = flags;
+  const { env, workdir, user } = flags;
   const options = {
     stdin: interactive ? ("pipe" as const) : ("ignore" as const),
     signal,
     env: parseEnv(env ?? [], process.env),
+    ...(tty && { tty, ...terminalSize() }),
     ...(workdir !== undefined && { cwd: workdir }),
     ...(user !== undefined && { user }),
     ...(cmd.length > 0 && { cmd }),
     ...(flags.entrypoint !== undefined && { entrypoint: flags.entrypoint === "" ? [] : [flags.entrypoint] }),
   };
   try {
-    return await attach(await vm.start(options));
+    const outcome = await attach(await vm.start(options), { interactive, tty, detachKeys });
+    if (outcome !== "detached") return outcome;
+    process.stderr.write("\nsupermachine: detached; the microVM belongs to this command and ends with it\n");
+    return 0;
   } catch (error) {
     if (signal.reason instanceof Interrupted) throw signal.reason;
     if (!(error instanceof ExecFailure)) throw error;
@@ -89,22 +102,8 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
   }
 }
 
-/** Connects a process to our own streams until it has ended, and gives its exit code. */
-async function attach(child: VmProcess): Promise<number> {
-  // The command may end without having read everything.
-  const input = pipeline(process.stdin, child.stdin).catch(() => undefined);
-  const outputs = [
-    pipeline(child.stdout, process.stdout, { end: false }),
-    pipeline(child.stderr, process.stderr, { end: false }),
-  ].map((output) =>
-    output.catch((error: NodeJS.ErrnoException) => {
-      // Our reader went away, as in `| head`: the command has nobody to write for. Of anything else wait() knows more.
-      if (error.code === "EPIPE") child.kill("SIGPIPE");
-    }),
-  );
-  const { exitCode } = await child.wait();
-  await Promise.all(outputs);
-  process.stdin.destroy();
-  await input;
-  return exitCode;
+function detachKeysOption(): Option {
+  return new Option("--detach-keys <keys>", "what to type to leave a terminal, such as ctrl-a,d; empty for nothing")
+    .argParser(parseDetachKeys)
+    .default(parseDetachKeys(DEFAULT_DETACH_KEYS), DEFAULT_DETACH_KEYS);
 }

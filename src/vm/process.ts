@@ -1,6 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import { VmError } from "../errors.js";
 import type { GuestProcess } from "../guest/index.js";
+import { terminalSize } from "./exec-options.js";
 import { type ExitStatus, signalExitCode } from "./exit-status.js";
 
 export type { ExitStatus } from "./exit-status.js";
@@ -42,8 +43,8 @@ export class VmProcess {
     this.#guest.kill(signal);
   }
 
-  /** Tells a process with a terminal the terminal's new size. */
+  /** Tells a process with a terminal the terminal's new size. @throws UsageError */
   resize(size: { rows: number; cols: number }): void {
-    this.#guest.resize(size);
+    this.#guest.resize(terminalSize(size));
   }
 }

@@ -1,49 +1,16 @@
 import { posix } from "node:path";
 import type { Readable } from "node:stream";
-import { ExecTimeoutError, UsageError } from "../errors.js";
-import { ExecFailure, type ExecRequest, type GuestProcess, type SessionIdentity } from "../guest/index.js";
+import { UsageError } from "../errors.js";
+import type { SessionIdentity } from "../guest/index.js";
 import type { Image } from "../image/index.js";
 import { type ForkedMachines, isolation, type Machine } from "../machine/index.js";
+import { type ExecOptions, execRequest, type RunOptions, type RunResult } from "./exec-options.js";
 import { cloneIdentities, type Fork, type ForkOptions, forkOf } from "./fork.js";
-import { Output } from "./output.js";
-import { type ExitStatus, VmProcess } from "./process.js";
+import { VmProcess } from "./process.js";
+import { runCommand } from "./run.js";
 import { type CommandChanges, imageCommand, type RunConfiguration } from "./run-configuration.js";
 
 const DEFAULT_GRACE_MS = 5_000;
-const DEFAULT_MAX_OUTPUT_BYTES = 64 * 2 ** 20;
-
-/** How a command is run. */
-export interface ExecOptions {
-  /** Variables on top of the image's own. */
-  env?: Record<string, string>;
-  /** Working directory; by default the image's. */
-  cwd?: string;
-  /** `name`, `uid`, `name:group` or `uid:gid`, looked up in the image's own files; by default the image's user. */
-  user?: string;
-  /** `pipe` connects {@link VmProcess.stdin}; by default the command reads an empty input. */
-  stdin?: "pipe" | "ignore";
-  /** Kills the command. */
-  signal?: AbortSignal;
-}
-
-/** How {@link Vm.run} runs a command. */
-export interface RunOptions extends Omit<ExecOptions, "stdin"> {
-  /** What the command reads from its standard input. */
-  input?: string | Uint8Array;
-  /** Kills the command and rejects with {@link ExecTimeoutError} after so many milliseconds; by default never. */
-  timeoutMs?: number;
-  /** Bytes kept of stdout and of stderr, each; the rest is dropped and the result marked. 64 MiB by default. */
-  maxOutputBytes?: number;
-}
-
-/** What {@link Vm.run} gives. A code other than 0 is a result, not an error. */
-export interface RunResult extends ExitStatus {
-  stdout: string;
-  stderr: string;
-  durationMs: number;
-  /** Output was dropped: more than `maxOutputBytes`, or a process left behind still held it open. */
-  truncated: boolean;
-}
 
 /** How {@link Vm.writeFile} writes. */
 export interface WriteFileOptions {
@@ -96,8 +63,9 @@ export class Vm implements AsyncDisposable {
    * @throws ExecFailure when it cannot be started (`errno` is the guest's), VmError when the VM is gone
    */
   async exec(argv: readonly string[], options: ExecOptions = {}): Promise<VmProcess> {
-    const process = await this.#start(argv, options, "control", options.stdin ?? "ignore");
-    return new VmProcess(process);
+    const request = { ...execRequest(this.#origin.config, argv, options), link: "control" as const };
+    const { signal } = options;
+    return new VmProcess(await this.#machine.agent.exec(request, signal ? { signal } : {}));
   }
 
   /** Starts the image's own command: its entrypoint with its arguments, or with other ones as docker combines them. */
@@ -111,33 +79,7 @@ export class Vm implements AsyncDisposable {
    * @throws ExecTimeoutError after `timeoutMs`, VmError when the VM is gone
    */
   async run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-    const started = performance.now();
-    const deadline = options.timeoutMs === undefined ? undefined : AbortSignal.timeout(options.timeoutMs);
-    const signals = [options.signal, deadline].filter((each) => each !== undefined);
-    const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
-    const limit = options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES;
-    let [stdout, stderr]: (Output | undefined)[] = [];
-    try {
-      const guest = await this.#start(argv, options, "bulk", options.input === undefined ? "ignore" : "pipe", signal);
-      stdout = new Output(guest.stdout, limit);
-      stderr = new Output(guest.stderr, limit);
-      const process = new VmProcess(guest);
-      if (options.input !== undefined) process.stdin.on("error", () => undefined).end(options.input);
-      const status = await process.wait();
-      const truncated = status.truncated || stdout.truncated || stderr.truncated;
-      const durationMs = performance.now() - started;
-      return { ...status, stdout: stdout.text, stderr: stderr.text, durationMs, truncated };
-    } catch (error) {
-      if (deadline?.aborted && !options.signal?.aborted) {
-        throw new ExecTimeoutError(`${argv[0]} ran longer than ${options.timeoutMs} ms and was killed`, {
-          stdout: stdout?.text ?? "",
-          stderr: stderr?.text ?? "",
-        });
-      }
-      options.signal?.throwIfAborted();
-      if (error instanceof ExecFailure) return failedStart(error, performance.now() - started);
-      throw error;
-    }
+    return runCommand(this.#machine.agent, this.#origin.config, argv, options);
   }
 
   /** Reads a file. A relative path starts at the image's working directory. @throws GuestFileError */
@@ -212,30 +154,4 @@ export class Vm implements AsyncDisposable {
     if (path === "" || path.includes("\0")) throw new UsageError(`${JSON.stringify(path)} is no path of a file`);
     return posix.resolve(this.#origin.config.workdir, path);
   }
-
-  async #start(
-    argv: readonly string[],
-    options: ExecOptions,
-    link: "control" | "bulk",
-    stdin: "pipe" | "ignore",
-    signal = options.signal,
-  ): Promise<GuestProcess> {
-    if (argv.length === 0) throw new UsageError("there is no command to run: argv is empty");
-    const { config } = this.#origin;
-    const request: ExecRequest = {
-      argv: [...argv],
-      env: { ...config.env, ...options.env },
-      createCwd: options.cwd === undefined,
-      cwd: options.cwd === undefined ? config.workdir : posix.resolve(config.workdir, options.cwd),
-      user: options.user ?? config.user,
-      stdin,
-      link,
-    };
-    return this.#machine.agent.exec(request, signal ? { signal } : {});
-  }
-}
-
-function failedStart(failure: ExecFailure, durationMs: number): RunResult {
-  const { exitCode } = failure;
-  return { exitCode, signal: null, stdout: "", stderr: `${failure.message}\n`, durationMs, truncated: false };
 }

@@ -1,9 +1,10 @@
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { Interrupted, onInterrupt } from "../../src/cli/interrupt.js";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const before = new Map(SIGNALS.map((signal) => [signal, process.listeners(signal)]));
 afterEach(() => {
+  vi.restoreAllMocks();
   for (const signal of SIGNALS) {
     for (const listener of process.listeners(signal)) {
       if (!before.get(signal)?.includes(listener)) process.off(signal, listener);
@@ -20,9 +21,11 @@ test.each(SIGNALS)("%s aborts what is being done, with the reason", (name) => {
   expect(signal.reason).toMatchObject({ message: `interrupted by ${name}` });
 });
 
-test("a second signal is left to the system, which ends the process", async () => {
+test("a second signal ends the process, in a way that puts its terminal back", () => {
+  const exit = vi.spyOn(process, "exit").mockReturnValue(undefined as never);
   onInterrupt();
-  const count = process.listenerCount("SIGHUP");
   process.emit("SIGHUP");
-  expect(process.listenerCount("SIGHUP")).toBe(count - 1);
+  expect(exit).not.toHaveBeenCalled();
+  process.emit("SIGINT");
+  expect(exit).toHaveBeenCalledWith(130);
 });

@@ -114,6 +114,25 @@ describe.each(["plain", "sanitized"] as const)("commands (%s agent)", (build) =>
     expect(output).toBe("ready\r\n50 132\r\n");
   });
 
+  test("edit whole characters of UTF-8 on their terminal", async () => {
+    const result = await shell("head -n 1 | od -An -c", { tty: { rows: 24, cols: 80 }, input: "aü\x7fb\n" });
+    expect(result.stdout.toString()).toContain("   a   b  \\n\r\n");
+  });
+
+  test.each([undefined, { rows: 24, cols: 80 }])(
+    "can open their output by its name, whoever they are (%j)",
+    async (tty) => {
+      const script = "echo one > /dev/stdout; echo two > /proc/self/fd/2; id -u";
+      const result = await shell(script, { user: "1234", ...(tty && { tty }) });
+      expect(`${result.stdout}${result.stderr}`.replaceAll("\r", "").split("\n").sort()).toEqual([
+        "",
+        "1234",
+        "one",
+        "two",
+      ]);
+    },
+  );
+
   test("read what is typed on their terminal, and its end as end of file", async () => {
     const input = "hello\n";
     const result = await shell("while read line; do echo got $line; done; echo over", {

@@ -34,6 +34,11 @@ export function debianPythonImage(): Promise<PreparedImage> {
   return demoImage("python");
 }
 
+/** The same with more Debian packages in it. */
+export function debianImageWith(...packages: string[]): Promise<PreparedImage> {
+  return demoImage("python", packages);
+}
+
 /** The forms in which the tools of the field hand an image over. */
 export type PackedForm = "oci" | "oci-archive" | "docker-archive" | "umoci" | "buildah";
 
@@ -58,12 +63,12 @@ const PACKERS: Record<PackedForm, (image: PreparedImage, to: string) => Promise<
   buildah: packWithBuildah,
 };
 
-async function demoImage(kind: "busybox" | "python"): Promise<PreparedImage> {
-  const folder = join(testCache(), `${kind}-${await recipeOf(SCRIPT)}`);
+async function demoImage(kind: "busybox" | "python", packages: string[] = []): Promise<PreparedImage> {
+  const folder = join(testCache(), [kind, ...packages, await recipeOf(SCRIPT)].join("-"));
   await once(folder, async (partial) => {
     const layout = join(partial, "layout");
     await mkdir(layout, { recursive: true });
-    await execa("bash", [SCRIPT, join(partial, "image.tar"), kind]);
+    await execa("bash", [SCRIPT, join(partial, "image.tar"), kind, ...packages]);
     await execa("tar", ["-xf", join(partial, "image.tar"), "-C", layout]);
   });
   return { layout: join(folder, "layout"), archive: join(folder, "image.tar") };

@@ -1,0 +1,51 @@
+import { ExecTimeoutError } from "../errors.js";
+import { type Agent, ExecFailure, type ExecRequest } from "../guest/index.js";
+import { execRequest, type RunOptions, type RunResult } from "./exec-options.js";
+import { Output } from "./output.js";
+import { VmProcess } from "./process.js";
+import type { RunConfiguration } from "./run-configuration.js";
+
+const DEFAULT_MAX_OUTPUT_BYTES = 64 * 2 ** 20;
+
+/** Runs a command to its end and collects its output: `vm.run`. */
+export async function runCommand(
+  agent: Agent,
+  config: RunConfiguration,
+  argv: readonly string[],
+  options: RunOptions,
+): Promise<RunResult> {
+  const started = performance.now();
+  const deadline = options.timeoutMs === undefined ? undefined : AbortSignal.timeout(options.timeoutMs);
+  const signals = [options.signal, deadline].filter((each) => each !== undefined);
+  const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
+  const limit = options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES;
+  const stdin = options.input === undefined ? ("ignore" as const) : ("pipe" as const);
+  const request: ExecRequest = { ...execRequest(config, argv, { ...options, stdin }), link: "bulk" };
+  let [stdout, stderr]: (Output | undefined)[] = [];
+  try {
+    const guest = await agent.exec(request, signal ? { signal } : {});
+    stdout = new Output(guest.stdout, limit);
+    stderr = new Output(guest.stderr, limit);
+    const process = new VmProcess(guest);
+    if (options.input !== undefined) process.stdin.on("error", () => undefined).end(options.input);
+    const status = await process.wait();
+    const truncated = status.truncated || stdout.truncated || stderr.truncated;
+    const durationMs = performance.now() - started;
+    return { ...status, stdout: stdout.text, stderr: stderr.text, durationMs, truncated };
+  } catch (error) {
+    if (deadline?.aborted && !options.signal?.aborted) {
+      throw new ExecTimeoutError(`${argv[0]} ran longer than ${options.timeoutMs} ms and was killed`, {
+        stdout: stdout?.text ?? "",
+        stderr: stderr?.text ?? "",
+      });
+    }
+    options.signal?.throwIfAborted();
+    if (error instanceof ExecFailure) return failedStart(error, performance.now() - started);
+    throw error;
+  }
+}
+
+function failedStart(failure: ExecFailure, durationMs: number): RunResult {
+  const { exitCode } = failure;
+  return { exitCode, signal: null, stdout: "", stderr: `${failure.message}\n`, durationMs, truncated: false };
+}
