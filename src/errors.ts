@@ -108,6 +108,16 @@ export class GuestFileError extends SupermachineError {
   }
 }
 
+/** A disk is full. Nothing half-written stays; once there is space, the same works. `path` is what there was no space for. */
+export class NoSpaceError extends SupermachineError {
+  readonly path: string;
+
+  constructor(message: string, details: ErrorDetails & { path: string }) {
+    super("ERR_SUPERMACHINE_NO_SPACE", message, details);
+    this.path = details.path;
+  }
+}
+
 /** The caller's options or arguments are wrong. */
 export class UsageError extends SupermachineError {
   constructor(message: string, details: ErrorDetails = {}) {

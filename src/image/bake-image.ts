@@ -12,7 +12,8 @@ import {
   parsePlatform,
   runnablePlatforms,
 } from "../oci/index.js";
-import { home, produceOnce, sweepPartials } from "../store/index.js";
+import { LayerStore } from "../rootfs/index.js";
+import { home, lease, produceOnce, rememberRoot, sweepPartials } from "../store/index.js";
 import { together } from "../together.js";
 import { bake } from "./bake.js";
 import { ensureLayers } from "./layers.js";
@@ -53,6 +54,7 @@ export async function bakeImage(runtime: Runtime, reference: string, options: Ba
     const { folder, key } = placeFor(present);
     if (await findSnapshot(folder, key)) return folder;
   }
+  await using _lease = await leaseFor(content, options.signal);
   await sweepPartials(snapshots);
   // A first boot and the conversion of the layers do not need each other.
   const [template, layers] = await together(options.signal, [
@@ -64,6 +66,7 @@ export async function bakeImage(runtime: Runtime, reference: string, options: Ba
   const { os, architecture } = content.config;
   const platform = formatPlatform({ os, architecture });
   const input = { name, reference, key, manifestDigest, platform, template, layers, config, hostname };
+  await rememberRoot(folder);
   await produceOnce(folder, {
     find: () => findSnapshot(folder, key),
     make: (partial) => bake(partial, runtime, input, options),
@@ -80,6 +83,13 @@ function requireRunnable({ reference, config, platforms }: ImageContent): void {
   throw new ImageError(`${reference} for ${formatPlatform(config)} cannot run on this machine`, {
     hint: `This machine runs images for ${listPlatforms(runnablePlatforms())}.${others}`,
   });
+}
+
+/** What a bake uses is there before a snapshot refers to it. */
+function leaseFor({ layers }: ImageContent, signal: AbortSignal | undefined): Promise<AsyncDisposable> {
+  const { assets, blobs, templates, layers: folder } = home();
+  const store = new LayerStore(folder);
+  return lease([assets, blobs, templates, ...layers.map(({ diffId }) => store.pathOf(diffId))], signal);
 }
 
 /** The snapshot in `folder`, if it was baked from just this input and nothing of it is missing. */

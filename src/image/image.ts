@@ -15,7 +15,7 @@ import {
 import { Delta } from "../memory/index.js";
 import { isFor, parsePlatform } from "../oci/index.js";
 import type { LongWork } from "../progress.js";
-import { acquireLock, home, replace } from "../store/index.js";
+import { acquireLock, home, lease, rememberRoot, replace } from "../store/index.js";
 import { type RunConfiguration, Vm } from "../vm/index.js";
 import { captureSnapshot, checksum } from "./bake.js";
 import { bakeImage } from "./bake-image.js";
@@ -159,6 +159,12 @@ export class Image {
     await using _lock = await acquireLock(`${folder}.lock`);
     if (await exists(folder)) throw new UsageError(`${folder} is there already`, { hint: "Name a new folder." });
     const about = { ...this.#metadata, name: basename(folder), key: randomUUID(), hostname };
+    const { layers } = about;
+    // What was removed while the VM ran is still open in it, but a snapshot could not be started.
+    await using _lease = await lease([home().templates, ...layers.map((layer) => layer.path)]);
+    await requireTemplate(this.#runtime, this.#metadata);
+    for (const { path } of layers) await requireFile(path, "layer");
+    await rememberRoot(folder);
     await replace(folder, (partial) => captureSnapshot(machine, this.#runtime, partial, about));
     return Image.#open(this.#runtime, folder);
   }

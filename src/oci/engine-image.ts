@@ -6,7 +6,7 @@ import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Agent, type Dispatcher, request } from "undici";
 import { ImageError, ImageNotFoundError, NetworkError } from "../errors.js";
-import { acquireLock, home, sweepPartials } from "../store/index.js";
+import { acquireLock, explainingNoSpace, home, sweepPartials } from "../store/index.js";
 import { openArchive } from "./archive-tree.js";
 import { type EngineKind, engineHint, engineSocket } from "./engine-socket.js";
 import type { FileTree } from "./file-tree.js";
@@ -35,7 +35,7 @@ export async function openEngineImage(source: EngineSource, name: string, signal
   const partial = `${path}.partial`;
   let tree: FileTree;
   try {
-    await save(source, socketPath, partial, name, signal);
+    await explainingNoSpace(path, () => save(source, socketPath, partial, name, signal));
     tree = await openArchive(partial, name, signal);
   } finally {
     await rm(partial, { force: true });
@@ -108,10 +108,6 @@ function bounded(name: string): Transform {
 function engineError(error: NodeJS.ErrnoException, kind: EngineKind, socketPath: string, name: string): Error {
   const code = error.code ?? "";
   if (code.startsWith("ERR_SUPERMACHINE_")) return error;
-  if (code === "ENOSPC" || code === "EDQUOT") {
-    const hint = "Free some space, or set SUPERMACHINE_HOME to a folder on a larger disk.";
-    return new ImageError(`${name} cannot be stored: there is no space left`, { cause: error, hint });
-  }
   const hint =
     code === "EACCES" ? `You may not use ${socketPath}; docker's is for the group docker.` : engineHint(kind);
   return new NetworkError(`${name} cannot be read from ${kind} at ${socketPath}: ${code || error.message}`, {

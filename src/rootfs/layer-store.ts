@@ -63,7 +63,7 @@ export class LayerStore {
     open: () => Promise<Readable>,
     options: EnsureOptions = {},
   ): Promise<EnsuredLayer> {
-    const path = this.#pathOf(layer.diffId);
+    const path = this.pathOf(layer.diffId);
     this.#swept ??= sweepPartials(this.#folder);
     await this.#swept;
     let converted = false;
@@ -95,7 +95,7 @@ export class LayerStore {
 
   /** Removes a layer, also as older converters wrote it; false when it was not there. Who has it open keeps it. */
   async remove(diffId: string): Promise<boolean> {
-    const path = this.#pathOf(diffId);
+    const path = this.pathOf(diffId);
     await using _lock = await acquireLock(`${path}.lock`);
     const prefix = `${fileStem(diffId)}.`;
     const names = await readdir(this.#folder).catch(ifMissing<string[]>([]));
@@ -104,7 +104,8 @@ export class LayerStore {
     return files.length > 0;
   }
 
-  #pathOf(diffId: string): string {
+  /** Where a layer is, or will be. */
+  pathOf(diffId: string): string {
     return join(this.#folder, fileStem(diffId) + SUFFIX);
   }
 }

@@ -11,6 +11,8 @@ export interface Home {
   snapshots: string;
   volumes: string;
   run: string;
+  /** Which snapshots there are outside of this home. */
+  roots: string;
 }
 
 /**
@@ -29,5 +31,6 @@ export function home(env: NodeJS.ProcessEnv = process.env): Home {
     snapshots: env.SUPERMACHINE_SNAPSHOTS ? resolve(env.SUPERMACHINE_SNAPSHOTS) : join(root, "snapshots"),
     volumes: join(root, "volumes"),
     run: join(root, "run"),
+    roots: join(root, "roots"),
   };
 }

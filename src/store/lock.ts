@@ -2,6 +2,7 @@ import { type FileHandle, mkdir, open, stat, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { tryLock } from "fs-native-extensions";
+import { explainingNoSpace } from "./no-space.js";
 
 const POLL_MS = 20;
 
@@ -13,7 +14,7 @@ export async function acquireLock(path: string, signal?: AbortSignal): Promise<A
   await mkdir(dirname(path), { recursive: true });
   for (;;) {
     signal?.throwIfAborted();
-    const held = await tryAcquireLock(path);
+    const held = await explainingNoSpace(path, () => tryAcquireLock(path));
     if (held) return held;
     // Its own error would hide the reason of the signal, which is thrown above.
     await sleep(POLL_MS, undefined, { signal: signal as AbortSignal }).catch(() => undefined);

@@ -1,6 +1,7 @@
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { acquireLock, tryAcquireLock } from "./lock.js";
+import { explainingNoSpace } from "./no-space.js";
 
 const PARTIAL = ".partial";
 const LOCK = ".lock";
@@ -36,8 +37,10 @@ export async function replace(path: string, make: (partial: string) => Promise<v
   await mkdir(dirname(path), { recursive: true });
   await rm(partial, { recursive: true, force: true });
   try {
-    await make(partial);
-    await flush(partial);
+    await explainingNoSpace(path, async () => {
+      await make(partial);
+      await flush(partial);
+    });
     // rename() cannot replace a folder that has content.
     const old = `${path}.old${PARTIAL}`;
     await rm(old, { recursive: true, force: true });

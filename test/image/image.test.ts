@@ -27,6 +27,7 @@ let restored: unknown[];
 
 beforeEach(() => {
   folder = temporaryFolder();
+  vi.stubEnv("SUPERMACHINE_HOME", folder.path);
   during = async () => undefined;
   restored = [];
   engine.runtime = { accelerator: "tcg", hypervisor: { identity: template.hypervisor } } as Partial<Runtime>;
@@ -38,6 +39,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   vi.restoreAllMocks();
+  vi.unstubAllEnvs();
   folder[Symbol.dispose]();
 });
 

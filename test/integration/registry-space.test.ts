@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { ImageError } from "../../src/errors.js";
+import { NoSpaceError } from "../../src/errors.js";
 import { LayoutBuilder } from "../support/layout-builder.js";
 import { Cleanup } from "../support/registry/cleanup.js";
 import { freshClient, pull } from "../support/registry/client.js";
@@ -40,7 +40,7 @@ describe.skipIf(!isRoot)("without space", () => {
 
   it("a document is not kept in part, and what is wrong is said", async () => {
     const pulling = pull(`${registry.host}/team/large:1`);
-    await expect(pulling).rejects.toThrow(ImageError);
+    await expect(pulling).rejects.toThrow(NoSpaceError);
     await expect(pulling).rejects.toThrow(/no space left[\s\S]*SUPERMACHINE_HOME/);
     // The manifest alone.
     expect(readdirSync(join(home, "blobs/sha256"))).toHaveLength(1);

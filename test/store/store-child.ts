@@ -1,7 +1,7 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { acquireLock, produceOnce, replace } from "../../src/store/index.js";
+import { acquireLock, lease, produceOnce, replace } from "../../src/store/index.js";
 
 // Is started as a process, to hold a lock, to race for one or to die in the middle. usage: store-child.ts WHAT PATH
 const [what, path = ""] = process.argv.slice(2);
@@ -10,6 +10,10 @@ const say = (word: string) => process.send?.(word);
 if (what === "hold") {
   await acquireLock(path);
   say("held");
+  await sleep(60_000);
+} else if (what === "lease") {
+  await lease([path]);
+  say("leased");
   await sleep(60_000);
 } else if (what === "race") {
   // Counts how often the thing was made, which is once however many of us run.

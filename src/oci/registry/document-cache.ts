@@ -98,10 +98,9 @@ async function stored<T>(write: () => Promise<T>): Promise<T> {
   } catch (cause) {
     const { code, syscall } = cause as NodeJS.ErrnoException;
     if (syscall === undefined) throw cause;
-    const isFull = code === "ENOSPC" || code === "EDQUOT";
-    throw new ImageError(`the image's documents cannot be stored: ${isFull ? "there is no space left" : code}`, {
+    throw new ImageError(`the image's documents cannot be stored: ${code}`, {
       cause,
-      hint: `${isFull ? "Free some space, or set" : "Set"} SUPERMACHINE_HOME to a folder that can be written to.`,
+      hint: "Set SUPERMACHINE_HOME to a folder that can be written to.",
     });
   }
 }

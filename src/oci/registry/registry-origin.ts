@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { CacheMissError, ImageError } from "../../errors.js";
-import { home } from "../../store/index.js";
+import { home, lease } from "../../store/index.js";
 import type { Digest } from "../digest.js";
 import type { Descriptor } from "../documents.js";
 import { isConfig, isIndex, isManifest } from "../media-types.js";
@@ -36,36 +36,47 @@ export interface RegistryOptions {
 export async function openRegistry(reference: RegistryReference, options: RegistryOptions = {}): Promise<ImageOrigin> {
   const policy = checkPolicy(options.pull ?? "missing");
   const transport = new Transport({ ...DEFAULT_LIMITS, ...options.network });
+  let repository: CachedRepository | undefined;
+  const close = async () => {
+    await repository?.[Symbol.asyncDispose]();
+    await transport[Symbol.asyncDispose]();
+  };
   try {
-    const repository = new CachedRepository(reference, policy, endpointsOf(reference, transport, "pull", options));
-    const root = await repository.resolve(options.signal);
+    const opened = new CachedRepository(reference, policy, endpointsOf(reference, transport, "pull", options));
+    repository = opened;
+    const root = await opened.resolve(options.signal);
     return {
-      name: repository.name,
+      name: opened.name,
       roots: [root],
       // The manifest's word is enough: asking for each layer would cost a request each.
       size: async (descriptor) => descriptor.size,
-      open: (descriptor, signal) => repository.open(descriptor, signal),
-      [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
+      open: (descriptor, signal) => opened.open(descriptor, signal),
+      [Symbol.asyncDispose]: close,
     };
   } catch (error) {
-    await transport[Symbol.asyncDispose]();
+    await close();
     throw error;
   }
 }
 
 /** One repository, in front of it what was fetched from it before. */
-class CachedRepository {
+class CachedRepository implements AsyncDisposable {
   readonly name: string;
   readonly #reference: RegistryReference;
   readonly #policy: PullPolicy;
   readonly #endpoints: readonly Endpoint[];
   readonly #cache = new DocumentCache(home().blobs);
+  #lease: Promise<AsyncDisposable | undefined> | undefined;
 
   constructor(reference: RegistryReference, policy: PullPolicy, endpoints: readonly Endpoint[]) {
     this.name = formatReference(reference);
     this.#reference = reference;
     this.#policy = policy;
     this.#endpoints = endpoints;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await (await this.#lease)?.[Symbol.asyncDispose]();
   }
 
   resolve(signal: AbortSignal | undefined): Promise<Descriptor> {
@@ -95,17 +106,26 @@ class CachedRepository {
         ? fetchManifest(endpoint, descriptor.digest, what, signal)
         : fetchSmallBlob(endpoint, descriptor, what, signal),
     );
+    await this.#keepDocuments();
     await this.#cache.write(document);
     return document.bytes;
+  }
+
+  /** No image refers yet to what is about to be stored. A folder that cannot be written to is reported by what is stored. */
+  async #keepDocuments(): Promise<void> {
+    this.#lease ??= lease([home().blobs]).catch(() => undefined);
+    await this.#lease;
   }
 
   /** Registries count what is fetched, but not what is only asked about: a tag that has not moved costs no download. */
   async #ask(known: Digest | undefined, signal: AbortSignal | undefined): Promise<Descriptor> {
     const { tag, digest } = this.#reference;
     const wanted = digest ?? tag ?? "latest";
+    await this.#keepDocuments();
+    const kept = known && (await this.#cache.describe(known))?.digest;
     const answer = await firstThatWorks(this.#endpoints, signal, async (endpoint) => {
-      const now = known === undefined ? undefined : await headManifest(endpoint, wanted, this.name, signal);
-      return now !== undefined && now === known ? now : fetchManifest(endpoint, wanted, this.name, signal);
+      const now = kept === undefined ? undefined : await headManifest(endpoint, wanted, this.name, signal);
+      return now !== undefined && now === kept ? now : fetchManifest(endpoint, wanted, this.name, signal);
     });
     return this.#keep(answer);
   }
