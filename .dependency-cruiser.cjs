@@ -53,6 +53,7 @@ module.exports = {
     mayOnlyUse("machine", ["assets", "engine", "guest", "memory", "store"]),
     mayOnlyUse("image", ["engine", "guest", "machine", "memory", "oci", "rootfs", "store", "vm"]),
     mayOnlyUse("doctor", ["assets", "engine", "machine", "store"]),
+    mayOnlyUse("maintenance", ["assets", "image", "machine", "memory", "oci", "rootfs", "store"]),
     mayOnlyUse("vm", ["machine", "guest", "image"]),
     {
       name: "cli-uses-the-library",

@@ -63,6 +63,13 @@ export async function ensureAssets(work: LongWork = {}): Promise<Assets> {
   return { architecture, ...assets };
 }
 
+/** What was found or obtained before, without looking any further. */
+export async function knownAssets(): Promise<Assets | undefined> {
+  const architecture = hostArchitecture();
+  const known = await readManifest(join(home().assets, `assets-${architecture}.json`));
+  return known && { architecture, qemu: known.qemu, kernel: known.kernel, initramfs: known.initramfs };
+}
+
 /** Forgets what was found, so that the next {@link ensureAssets} looks again, for a newer kernel as well. */
 export async function refreshAssets(work: LongWork = {}): Promise<Assets> {
   const manifest = join(home().assets, `assets-${hostArchitecture()}.json`);

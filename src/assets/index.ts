@@ -1,3 +1,4 @@
-export { type Assets, ensureAssets, hostArchitecture, refreshAssets } from "./assets.js";
+export { type Assets, ensureAssets, hostArchitecture, knownAssets, refreshAssets } from "./assets.js";
 export { distribution, installHint } from "./packages.js";
 export { findProgram, inspectQemu, locateQemu } from "./qemu.js";
+export { unusedAssets } from "./unused.js";

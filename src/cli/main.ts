@@ -4,6 +4,7 @@ import { version } from "../index.js";
 import { doctorCommand } from "./doctor.js";
 import { reportError } from "./errors.js";
 import { imagesCommand } from "./images.js";
+import { pruneCommand } from "./prune.js";
 import { pullCommand } from "./pull.js";
 import { pushCommand } from "./push.js";
 import { rmiCommand } from "./rmi.js";
@@ -24,6 +25,7 @@ for (const command of [
   pushCommand,
   imagesCommand,
   rmiCommand,
+  pruneCommand,
   setupCommand,
   doctorCommand,
   versionCommand,

@@ -19,6 +19,16 @@ export function memoryMiB(text: string): number {
   return Number(match[1]) * (match[2]?.toLowerCase() === "g" ? 1024 : 1);
 }
 
+const UNITS_MS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+/** Parses a length of time, such as `90s`, `30m`, `24h`, `7d` or `2w`, into milliseconds. */
+export function duration(text: string): number {
+  const [, count, unit = ""] = /^(\d{1,9})([smhdw])$/.exec(text) ?? [];
+  const factor = UNITS_MS[unit];
+  if (factor === undefined) throw new InvalidArgumentError("It is a number with s, m, h, d or w, such as 24h or 7d.");
+  return Number(count) * factor;
+}
+
 /** `--pull`, of every command that opens an image. */
 export function pullOption(): Option {
   const policies = ["missing", "always", "never"];

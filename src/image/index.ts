@@ -1,5 +1,5 @@
 export { Image, type StartOptions } from "./image.js";
-export { readMetadata, type SnapshotMetadata } from "./metadata.js";
+export { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
 export type { BakeOptions } from "./options.js";
 export { type PushedImage, type PushOptions, pushImage } from "./push-image.js";
 export { listImages, removeImage, type SnapshotSummary } from "./snapshots.js";

@@ -10,6 +10,8 @@ import { checkName } from "./options.js";
 export interface SnapshotSummary {
   name: string;
   reference: string;
+  /** Of the manifest that it was baked from. */
+  digest: string;
   createdAt: string;
   memoryMiB: number;
   vcpus: number;
@@ -40,9 +42,9 @@ export async function removeImage(name: string, folder = home().snapshots): Prom
 }
 
 async function summarize(path: string): Promise<SnapshotSummary> {
-  const { name, reference, createdAt, template }: SnapshotMetadata = await readMetadata(path);
+  const { name, reference, manifestDigest: digest, createdAt, template }: SnapshotMetadata = await readMetadata(path);
   const files = await Promise.all(Object.values(CAPTURE_FILES).map((file) => stat(join(path, file))));
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   const { memoryMiB, vcpus, accelerator } = template;
-  return { name, reference, createdAt, memoryMiB, vcpus, accelerator, bytes, path };
+  return { name, reference, digest, createdAt, memoryMiB, vcpus, accelerator, bytes, path };
 }

@@ -10,4 +10,5 @@ export { type ForkedMachines, forkMachine } from "./fork.js";
 export { CAPTURE_FILES, Machine, type RestoreOptions, type RestoreSource, templateSource } from "./machine.js";
 export { openRuntime, type Runtime } from "./runtime.js";
 export { Spares, spares } from "./spares.js";
+export { type StoredTemplate, storedTemplates } from "./stored-templates.js";
 export { ensureTemplate, findTemplate, type Size, type Template } from "./template.js";

@@ -2,23 +2,17 @@ import { createHash, randomUUID } from "node:crypto";
 import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { basename, join } from "node:path";
-import * as v from "valibot";
 import type { Hardware } from "../engine/index.js";
 import { VmError } from "../errors.js";
 import type { LongWork } from "../progress.js";
 import { home, produceOnce } from "../store/index.js";
 import { type Booted, boot } from "./boot.js";
 import type { Runtime } from "./runtime.js";
+import { describeTemplate, parseTemplate, ramFacts } from "./template-metadata.js";
 
 /** 3 s under emulation on a slow core; 20 s and more where KVM itself is emulated. */
 const BOOT_LIMITS = { totalMs: 120_000 };
 const ATTEMPTS = 2;
-
-const Metadata = v.object({
-  id: v.string(),
-  /** A template whose RAM was written to after it was made is worthless, and so is every delta on it. */
-  ram: v.object({ size: v.number(), modified: v.string() }),
-});
 
 /** A guest that was booted once for its shape, with no image in it. */
 export interface Template {
@@ -65,7 +59,7 @@ function shapeOf({ assets, hypervisor, accelerator }: Runtime, size: Size): { ke
 
 async function readTemplate(folder: string, key: string, hardware: Hardware): Promise<Template | undefined> {
   try {
-    const metadata = v.parse(Metadata, JSON.parse(await readFile(join(folder, "template.json"), "utf8")));
+    const metadata = parseTemplate(await readFile(join(folder, "template.json"), "utf8"));
     const [ram, deviceState] = [join(folder, "ram.img"), join(folder, "device.state")];
     const [facts] = await Promise.all([ramFacts(ram), stat(deviceState)]);
     if (facts.size !== metadata.ram.size || facts.modified !== metadata.ram.modified) return undefined;
@@ -91,7 +85,7 @@ async function makeTemplate(partial: string, runtime: Runtime, hardware: Hardwar
     await worker.kill();
   }
   await chmod(ram, 0o600);
-  const metadata = { id: randomUUID(), ram: await ramFacts(ram) } satisfies v.InferOutput<typeof Metadata>;
+  const metadata = await describeTemplate(partial, randomUUID(), runtime);
   await writeFile(join(partial, "template.json"), JSON.stringify(metadata, null, 2));
   work.onProgress?.({ ...step, finished: true });
 }
@@ -106,9 +100,4 @@ async function bootPatiently(path: string, runtime: Runtime, hardware: Hardware,
       if (attempt === ATTEMPTS || !(error instanceof VmError)) throw error;
     }
   }
-}
-
-async function ramFacts(path: string): Promise<{ size: number; modified: string }> {
-  const { size, mtimeNs } = await stat(path, { bigint: true });
-  return { size: Number(size), modified: String(mtimeNs) };
 }

@@ -93,6 +93,12 @@ export class LayerStore {
     return found.filter((layer) => layer !== undefined);
   }
 
+  /** Paths of all files that are layers or were, older converters' and damaged ones too. */
+  async files(): Promise<string[]> {
+    const names = await readdir(this.#folder).catch(ifMissing<string[]>([]));
+    return names.filter((name) => isEntry(name) && name.endsWith(".erofs")).map((name) => join(this.#folder, name));
+  }
+
   /** Removes a layer, also as older converters wrote it; false when it was not there. Who has it open keeps it. */
   async remove(diffId: string): Promise<boolean> {
     const path = this.pathOf(diffId);

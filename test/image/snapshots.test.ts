@@ -28,6 +28,7 @@ describe("the list", () => {
     expect((await listImages())[1]).toEqual({
       name: "python",
       reference: "oci-archive:python.tar",
+      digest: `sha256:${"0".repeat(64)}`,
       createdAt: "2026-01-02T03:04:05.678Z",
       memoryMiB: 256,
       vcpus: 2,
