@@ -12,7 +12,18 @@ export {
   type SnapshotSummary,
   type StartOptions,
 } from "./image/index.js";
-export { type Pruned, type PruneOptions, type PruneResult, prune, type UnusedKind } from "./maintenance/index.js";
+export {
+  diskUsage,
+  type ImageUsage,
+  type Pruned,
+  type PruneOptions,
+  type PruneResult,
+  prune,
+  type RemoveOptions,
+  removeImages,
+  type StoreUsage,
+  type UnusedKind,
+} from "./maintenance/index.js";
 export { type PullPolicy, parseRegistryAuth, type RegistryAuth } from "./oci/index.js";
 export type { LongWork, OnProgress, ProgressEvent, ProgressPhase } from "./progress.js";
 export { type SetupResult, setup } from "./setup.js";
