@@ -8,9 +8,11 @@ export {
   type PushedImage,
   type PushOptions,
   pushImage,
+  type Ready,
   removeImage,
   type SnapshotSummary,
   type StartOptions,
+  type Warmup,
 } from "./image/index.js";
 export {
   diskUsage,
@@ -41,5 +43,6 @@ export {
   type RunResult,
   Vm,
   VmProcess,
+  Workload,
   type WriteFileOptions,
 } from "./vm/index.js";

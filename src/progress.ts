@@ -1,5 +1,5 @@
 /** What long work is busy with. */
-export type ProgressPhase = "setup" | "accelerator" | "template" | "layer" | "bake" | "push" | "save";
+export type ProgressPhase = "setup" | "accelerator" | "template" | "layer" | "bake" | "warm-up" | "push" | "save";
 
 /** One step of long work. A step is reported when it starts, as it advances, and once with `finished`. */
 export interface ProgressEvent {

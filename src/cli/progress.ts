@@ -7,6 +7,7 @@ const LABELS: Record<ProgressPhase, string> = {
   template: "booting template",
   layer: "converting layer",
   bake: "baking",
+  "warm-up": "warming up",
   push: "pushing",
   save: "saving",
 };

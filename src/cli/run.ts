@@ -77,7 +77,7 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     pull,
     registryAuth,
   });
-  await using vm = await image.start({ signal });
+  await using vm = await image.start({ signal, workload: false });
   const { env, workdir, user } = flags;
   const options = {
     stdin: interactive ? ("pipe" as const) : ("ignore" as const),

@@ -20,12 +20,15 @@ import { type RunConfiguration, Vm } from "../vm/index.js";
 import { captureSnapshot, checksum } from "./bake.js";
 import { bakeImage } from "./bake-image.js";
 import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
-import { type BakeOptions, checkName, DEFAULT_HOSTNAME, isName } from "./options.js";
+import { type BakeOptions, checkName, DEFAULT_GUEST_PORT, DEFAULT_HOSTNAME, isName } from "./options.js";
+import type { Ready } from "./ready.js";
 
 /** How a VM is started. */
 export interface StartOptions {
   /** Host name and machine id of this VM; by default those of the image. */
   identity?: SessionIdentity;
+  /** Whether the image's own command is started, if the image was baked for that (`before-workload`); true by default. */
+  workload?: boolean;
   signal?: AbortSignal;
 }
 
@@ -102,6 +105,16 @@ export class Image {
     return this.#metadata.template.vcpus;
   }
 
+  /** At which moment the snapshot was taken. */
+  get ready(): Ready {
+    return this.#metadata.ready ?? "start";
+  }
+
+  /** The TCP port that the image's own command listens on. */
+  get guestPort(): number {
+    return this.#metadata.guestPort ?? DEFAULT_GUEST_PORT;
+  }
+
   /** Starts a microVM by restoring the snapshot. @throws VmError, CacheInvalidError, CacheMissError */
   async start(options: StartOptions = {}): Promise<Vm> {
     this.#source ??= this.#load();
@@ -111,12 +124,21 @@ export class Image {
       throw error;
     });
     const machine = await Machine.restore(this.#runtime, source, options);
-    return new Vm(machine, {
+    const vm = new Vm(machine, {
       config: this.config,
       hostname: options.identity?.hostname ?? this.#metadata.hostname ?? DEFAULT_HOSTNAME,
       snapshot: (running, folder, hostname) => this.#snapshot(running, folder, hostname),
       fork: (running, identities, signal) => forkMachine(this.#runtime, running, identities, signal),
     });
+    if (this.ready !== "before-workload" || options.workload === false) return vm;
+    try {
+      await vm.startWorkload();
+      options.signal?.throwIfAborted();
+      return vm;
+    } catch (error) {
+      await machine.stop();
+      throw error;
+    }
   }
 
   #requireSize({ memoryMiB = this.memoryMiB, vcpus = this.vcpus }: BakeOptions): this {
@@ -158,7 +180,9 @@ export class Image {
     const folder = resolve(path);
     await using _lock = await acquireLock(`${folder}.lock`);
     if (await exists(folder)) throw new UsageError(`${folder} is there already`, { hint: "Name a new folder." });
-    const about = { ...this.#metadata, name: basename(folder), key: randomUUID(), hostname };
+    // Whatever runs in it is in the snapshot: nothing is started anew with its VMs.
+    const taken = { name: basename(folder), key: randomUUID(), hostname, ready: "start" as const };
+    const about = { ...this.#metadata, ...taken };
     const { layers } = about;
     // What was removed while the VM ran is still open in it, but a snapshot could not be started.
     await using _lease = await lease([home().templates, ...layers.map((layer) => layer.path)]);

@@ -9,6 +9,7 @@ import { cloneIdentities, type Fork, type ForkOptions, forkOf } from "./fork.js"
 import { VmProcess } from "./process.js";
 import { runCommand } from "./run.js";
 import { type CommandChanges, imageCommand, type RunConfiguration } from "./run-configuration.js";
+import { Workload } from "./workload.js";
 
 const DEFAULT_GRACE_MS = 5_000;
 
@@ -38,7 +39,7 @@ export interface VmOrigin {
 export class Vm implements AsyncDisposable {
   readonly #machine: Machine;
   readonly #origin: VmOrigin;
-
+  #workload: Workload | undefined;
   /** The host name that it was given. */
   readonly hostname: string;
 
@@ -71,6 +72,20 @@ export class Vm implements AsyncDisposable {
   /** Starts the image's own command: its entrypoint with its arguments, or with other ones as docker combines them. */
   async start(options: ExecOptions & CommandChanges = {}): Promise<VmProcess> {
     return this.exec(imageCommand(this.#origin.config, options), options);
+  }
+
+  /** Like {@link start}, but as a service that nobody needs to read from; from then on it is {@link workload}. */
+  async startWorkload(options: Omit<ExecOptions, "stdin" | "tty"> & CommandChanges = {}): Promise<Workload> {
+    this.#workload = new Workload(await this.start({ ...options, stdin: "ignore" }));
+    return this.#workload;
+  }
+
+  /**
+   * The image's own command as it was started with this VM (images baked with `ready: "before-workload"`) or by
+   * {@link startWorkload}. What already ran in the snapshot, or in the VM that this one is a fork of, is not connected to this VM.
+   */
+  get workload(): Workload | undefined {
+    return this.#workload;
   }
 
   /**
