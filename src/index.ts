@@ -14,6 +14,7 @@ export {
   type StartOptions,
   type Warmup,
 } from "./image/index.js";
+export { LOG_LEVELS, type LogLevel, logLevel } from "./log.js";
 export {
   diskUsage,
   type ImageUsage,
@@ -27,7 +28,7 @@ export {
   type UnusedKind,
 } from "./maintenance/index.js";
 export { type PullPolicy, parseRegistryAuth, type RegistryAuth } from "./oci/index.js";
-export type { LongWork, OnProgress, ProgressEvent, ProgressPhase } from "./progress.js";
+export type { LayerState, LongWork, OnProgress, ProgressEvent, ProgressPhase, Retry } from "./progress.js";
 export { type SetupResult, setup } from "./setup.js";
 export { home } from "./store/index.js";
 export { version } from "./version.js";

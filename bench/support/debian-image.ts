@@ -39,7 +39,11 @@ export async function debianImage(name: string, layers: readonly (readonly strin
   const find = () => stat(folder).then(Boolean, () => undefined);
   await produceOnce(folder, { find, make: (partial) => make(partial, layers) });
   const layout = join(folder, "layout");
-  return { layout, packed: await bytesBelow(join(layout, "blobs")), unpacked: await bytesBelow(join(folder, "archives")) };
+  return {
+    layout,
+    packed: await bytesBelow(join(layout, "blobs")),
+    unpacked: await bytesBelow(join(folder, "archives")),
+  };
 }
 
 async function make(folder: string, layers: readonly (readonly string[])[]): Promise<void> {
@@ -52,7 +56,14 @@ async function make(folder: string, layers: readonly (readonly string[])[]): Pro
     await layerOf(packages, archive);
     await execa("umoci", ["raw", "add-layer", "--image", `${layout}:latest`, archive]);
     // Only its length is needed from now on.
-    await execa("fallocate", ["--punch-hole", "--offset", "0", "--length", String((await stat(archive)).size), archive]);
+    await execa("fallocate", [
+      "--punch-hole",
+      "--offset",
+      "0",
+      "--length",
+      String((await stat(archive)).size),
+      archive,
+    ]);
   }
   await execa("umoci", ["gc", "--layout", layout]);
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { Disk } from "../engine/index.js";
 import { BakeError, UsageError } from "../errors.js";
+import { log } from "../log.js";
 import { CAPTURE_FILES, forkMachine, Machine, type Runtime, type Template, templateSource } from "../machine/index.js";
 import type { StoredLayer } from "../rootfs/index.js";
 import { Vm, type VmOrigin } from "../vm/index.js";
@@ -51,6 +52,7 @@ export async function bake(folder: string, runtime: Runtime, input: BakeInput, o
   } finally {
     await machine.stop();
   }
+  log("info", "bake", `${input.reference} is the snapshot ${input.name} now`);
   onProgress?.({ ...step, finished: true });
 }
 
