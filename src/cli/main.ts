@@ -4,7 +4,6 @@ import { version } from "../index.js";
 import { doctorCommand } from "./doctor.js";
 import { reportError } from "./errors.js";
 import { imagesCommand } from "./images.js";
-import { checkLogLevel } from "./log-level.js";
 import { pruneCommand } from "./prune.js";
 import { pullCommand } from "./pull.js";
 import { pushCommand } from "./push.js";
@@ -35,7 +34,6 @@ for (const command of [
 }
 
 try {
-  checkLogLevel();
   await program.parseAsync(process.argv, { from: "node" });
 } catch (error) {
   process.exitCode = error instanceof CommanderError ? (error.exitCode === 0 ? 0 : 2) : reportError(error);

@@ -3,10 +3,10 @@ import { ExecFailure, Image, type PullPolicy, parseEnv, type RegistryAuth, Usage
 import { attach, terminalSize } from "./attach.js";
 import { Interrupted, onInterrupt } from "./interrupt.js";
 import { collect, memoryMiB, platformOption, pullOption, registryAuthOption, wholeNumber } from "./options.js";
-import { type ProgressFlags, progressOption, quietOption, withProgress } from "./progress/index.js";
+import { progressReporter } from "./progress.js";
 import { DEFAULT_DETACH_KEYS, parseDetachKeys } from "./terminal/detach-keys.js";
 
-interface RunFlags extends ProgressFlags {
+interface RunFlags {
   env?: string[];
   workdir?: string;
   user?: string;
@@ -52,8 +52,6 @@ export function runCommand(): Command {
     .option("-i, --interactive", "connect standard input")
     .option("-t, --tty", "run it on a terminal")
     .addOption(detachKeysOption())
-    .addOption(progressOption())
-    .addOption(quietOption())
     .passThroughOptions()
     .addHelpText("after", EXAMPLES)
     .action(async (image: string, cmd: string[], flags: RunFlags) => {
@@ -69,9 +67,17 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
   }
   const signal = onInterrupt();
   // What only changes how processes are run is not baked in: the same snapshot serves every such command.
-  const bake = { signal, memoryMiB: memory, vcpus, name, platform, pull, registryAuth };
-  const image = await withProgress(flags, (onProgress) => Image.open(reference, { ...bake, onProgress }));
-  await using vm = await image.start({ signal, workload: false });
+  const image = await Image.open(reference, {
+    signal,
+    onProgress: progressReporter(),
+    memoryMiB: memory,
+    vcpus,
+    name,
+    platform,
+    pull,
+    registryAuth,
+  });
+  await using vm = await image.start({ signal });
   const { env, workdir, user } = flags;
   const options = {
     stdin: interactive ? ("pipe" as const) : ("ignore" as const),

@@ -4,4 +4,3 @@ export type { Fork, ForkFailure, ForkOptions } from "./fork.js";
 export { VmProcess } from "./process.js";
 export { imageCommand, parseEnv, type RunConfiguration } from "./run-configuration.js";
 export { Vm, type VmOrigin, type WriteFileOptions } from "./vm.js";
-export { Workload } from "./workload.js";
