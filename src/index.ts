@@ -1,28 +1,54 @@
+export {
+  type DetachedOptions,
+  findVm,
+  type LogOptions,
+  listVms,
+  type OutputLine,
+  parseRestartPolicy,
+  RemoteExecFailure,
+  RemoteProcess,
+  type RestartPolicy,
+  RunningVm,
+  startDetached,
+  type VmRecord,
+  type VmStatus,
+} from "./daemon/index.js";
 export { type Diagnosis, doctor, type Finding } from "./doctor/index.js";
 export * from "./errors.js";
 export { ExecFailure } from "./guest/index.js";
 export {
   type BakeOptions,
-  closePools,
   Image,
   listImages,
-  Pool,
   type PushedImage,
   type PushOptions,
   pushImage,
+  type Ready,
   removeImage,
   type SnapshotSummary,
   type StartOptions,
+  type Warmup,
 } from "./image/index.js";
-export { type Limits, setLimits } from "./machine/index.js";
-export { type Pruned, type PruneOptions, type PruneResult, prune, type UnusedKind } from "./maintenance/index.js";
+export { LOG_LEVELS, type LogLevel, logLevel } from "./log.js";
+export {
+  diskUsage,
+  type ImageUsage,
+  type Pruned,
+  type PruneOptions,
+  type PruneResult,
+  prune,
+  type RemoveOptions,
+  removeImages,
+  type StoreUsage,
+  type UnusedKind,
+} from "./maintenance/index.js";
 export { type PullPolicy, parseRegistryAuth, type RegistryAuth } from "./oci/index.js";
-export type { AcquireOptions, Latency, PoolOptions, PoolStats } from "./pool/index.js";
-export type { LongWork, OnProgress, ProgressEvent, ProgressPhase } from "./progress.js";
+export type { LayerState, LongWork, OnProgress, ProgressEvent, ProgressPhase, Retry } from "./progress.js";
 export { type SetupResult, setup } from "./setup.js";
 export { home } from "./store/index.js";
 export { version } from "./version.js";
 export {
+  type AttachableProcess,
   type ExecOptions,
   type ExitStatus,
   type Fork,
@@ -34,5 +60,6 @@ export {
   type RunResult,
   Vm,
   VmProcess,
+  Workload,
   type WriteFileOptions,
 } from "./vm/index.js";

@@ -102,6 +102,14 @@ static const char *shutdown_field(struct request *request, struct field *field) 
   return NULL;
 }
 
+static const char *listener_field(struct listener_request *listener, struct field *field) {
+  switch (field->tag) {
+    case 1: READ_UINT(field, listener->port); return NULL;
+    case 2: READ_UINT(field, listener->timeout_ms); return NULL;
+    default: return unknown(field);
+  }
+}
+
 static const char *open_field(struct request *request, struct field *field) {
   switch (request->kind) {
     case KIND_EXEC: return exec_field(&request->exec, field);
@@ -109,12 +117,15 @@ static const char *open_field(struct request *request, struct field *field) {
     case KIND_FILE_WRITE: return write_field(&request->file, field);
     case KIND_ASSEMBLE: return assemble_field(&request->assemble, field);
     case KIND_SHUTDOWN: return shutdown_field(request, field);
+    case KIND_AWAIT_LISTENER: return listener_field(&request->listener, field);
   }
   return "an unknown kind";
 }
 
+static bool is_kind(uint16_t kind) { return (kind >= KIND_EXEC && kind <= KIND_SHUTDOWN) || kind == KIND_AWAIT_LISTENER; }
+
 static const char *prepare(struct request *request, uint16_t kind) {
-  if (kind < KIND_EXEC || kind > KIND_SHUTDOWN) return "an unknown kind";
+  if (!is_kind(kind)) return "an unknown kind";
   memset(request, 0, sizeof *request);
   request->kind = (enum request_kind)kind;
   if (kind == KIND_EXEC) {
@@ -128,6 +139,7 @@ static const char *prepare(struct request *request, uint16_t kind) {
 
 static const char *missing(const struct request *request) {
   if (request->kind == KIND_EXEC && request->exec.argc == 0) return "no command";
+  if (request->kind == KIND_AWAIT_LISTENER && request->listener.port == 0) return "no port";
   if (request->kind == KIND_FILE_READ || request->kind == KIND_FILE_WRITE) {
     if (!request->file.path || !request->file.path[0]) return "no path";
   }

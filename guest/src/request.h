@@ -4,7 +4,7 @@
 
 #include "wire.h"
 
-enum request_kind { KIND_EXEC = 1, KIND_FILE_READ, KIND_FILE_WRITE, KIND_ASSEMBLE, KIND_SHUTDOWN };
+enum request_kind { KIND_EXEC = 1, KIND_FILE_READ, KIND_FILE_WRITE, KIND_ASSEMBLE, KIND_SHUTDOWN, KIND_AWAIT_LISTENER = 40 };
 
 enum exec_flag { EXEC_STDIN = 1, EXEC_MERGED = 2, EXEC_TTY = 4, EXEC_CREATE_CWD = 8, EXEC_FLAGS = 15 };
 enum write_flag { WRITE_CREATE_PARENTS = 1, WRITE_FLAGS = 1 };
@@ -61,12 +61,18 @@ struct assemble_request {
   const char *hostname;
 };
 
+struct listener_request {
+  uint16_t port;
+  uint32_t timeout_ms;
+};
+
 struct request {
   enum request_kind kind;
   union {
     struct exec_request exec;
     struct file_request file;
     struct assemble_request assemble;
+    struct listener_request listener;
     uint32_t grace_ms;
   };
 };

@@ -122,6 +122,7 @@ static _Noreturn void run_built_in(const struct request *request, const struct e
   take_descriptors(ends, false);
   if (request->kind == KIND_ASSEMBLE) assemble_run(&request->assemble);
   if (request->kind == KIND_SHUTDOWN) shutdown_run(request->grace_ms);
+  if (request->kind == KIND_AWAIT_LISTENER) listener_run(&request->listener);
   enter_workload();
   if (request->kind == KIND_FILE_READ) file_read_run(&request->file);
   file_write_run(&request->file);

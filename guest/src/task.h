@@ -29,6 +29,7 @@ _Noreturn void exec_run(const struct exec_request *request);
 _Noreturn void file_read_run(const struct file_request *request);
 _Noreturn void file_write_run(const struct file_request *request);
 _Noreturn void assemble_run(const struct assemble_request *request);
+_Noreturn void listener_run(const struct listener_request *request);
 _Noreturn void shutdown_run(uint32_t grace_ms);
 
 #endif

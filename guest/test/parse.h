@@ -47,6 +47,7 @@ static void check_request(const struct request *request, const uint8_t *payload,
       }
       break;
     case KIND_SHUTDOWN: break;
+    case KIND_AWAIT_LISTENER: check(request->listener.port > 0); break;
   }
 }
 

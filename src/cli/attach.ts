@@ -1,5 +1,5 @@
 import { pipeline } from "node:stream/promises";
-import type { VmProcess } from "../index.js";
+import type { AttachableProcess } from "../index.js";
 import { DetachKeys } from "./terminal/detach-keys.js";
 import { rawMode } from "./terminal/raw-mode.js";
 import { ScreenModes } from "./terminal/screen-modes.js";
@@ -23,11 +23,11 @@ export function terminalSize(): { rows: number; cols: number } {
 }
 
 /** Connects a process to our own streams until it has ended, and gives its exit code; or "detached". */
-export function attach(child: VmProcess, attachment: Attachment): Promise<number | "detached"> {
+export function attach(child: AttachableProcess, attachment: Attachment): Promise<number | "detached"> {
   return attachment.tty ? attachTerminal(child, attachment) : attachPipes(child, attachment);
 }
 
-async function attachPipes(child: VmProcess, { interactive }: Attachment): Promise<number> {
+async function attachPipes(child: AttachableProcess, { interactive }: Attachment): Promise<number> {
   // The command may end without having read everything.
   const input = interactive ? pipeline(process.stdin, child.stdin).catch(() => undefined) : undefined;
   const outputs = [
@@ -46,7 +46,10 @@ async function attachPipes(child: VmProcess, { interactive }: Attachment): Promi
   return exitCode;
 }
 
-async function attachTerminal(child: VmProcess, { interactive, detachKeys }: Attachment): Promise<number | "detached"> {
+async function attachTerminal(
+  child: AttachableProcess,
+  { interactive, detachKeys }: Attachment,
+): Promise<number | "detached"> {
   const screen = new ScreenModes();
   const { promise: detached, resolve: detach } = withResolvers<"detached">();
   try {
@@ -70,7 +73,7 @@ async function attachTerminal(child: VmProcess, { interactive, detachKeys }: Att
 }
 
 /** Not a pipeline: that would destroy our input as soon as the process has ended, and its terminal could not be put back. */
-function connectKeys(child: VmProcess, keys: DetachKeys): void {
+function connectKeys(child: AttachableProcess, keys: DetachKeys): void {
   for (const stream of [process.stdin, keys, child.stdin]) stream.on("error", () => undefined);
   process.stdin.pipe(keys).pipe(child.stdin);
 }
@@ -89,7 +92,7 @@ function restoreScreen(screen: ScreenModes): Disposable {
   };
 }
 
-function followSize(child: VmProcess): Disposable {
+function followSize(child: AttachableProcess): Disposable {
   const resize = (): void => child.resize(terminalSize());
   process.stdout.on("resize", resize);
   // It may have changed since the process was started.

@@ -2,7 +2,7 @@ import { styleText } from "node:util";
 import { Command } from "commander";
 import { type Diagnosis, doctor, type Finding } from "../index.js";
 import { onInterrupt } from "./interrupt.js";
-import { progressReporter } from "./progress.js";
+import { type ProgressFlags, progressOption, quietOption, withProgress } from "./progress/index.js";
 import { printJson } from "./table.js";
 
 const MARKS = { ok: "ok", warning: "warn", problem: "FAIL" } as const;
@@ -13,8 +13,11 @@ export function doctorCommand(): Command {
   return new Command("doctor")
     .description("check this machine, boot a guest with each accelerator, and say what to do about problems")
     .option("--json", "print JSON")
-    .action(async ({ json }: { json?: boolean }) => {
-      const diagnosis = await doctor({ onProgress: progressReporter(), signal: onInterrupt() });
+    .addOption(progressOption())
+    .addOption(quietOption())
+    .action(async ({ json, ...flags }: ProgressFlags & { json?: boolean }) => {
+      const signal = onInterrupt();
+      const diagnosis = await withProgress(flags, (onProgress) => doctor({ onProgress, signal }));
       if (json) printJson(diagnosis);
       else print(diagnosis);
       if (diagnosis.isolation === undefined) process.exitCode = 1;

@@ -1,4 +1,4 @@
-import { SupermachineError, UsageError } from "../index.js";
+import { logLevel, SupermachineError, UsageError } from "../index.js";
 import { Interrupted } from "./interrupt.js";
 
 /** Prints an error for people and gives the exit code: 2 for wrong usage, 128+n when interrupted, else 1. */
@@ -12,7 +12,7 @@ export function reportError(error: unknown): number {
     return 1;
   }
   process.stderr.write(`supermachine: ${error.message}\n`);
-  if (process.env.SUPERMACHINE_LOG === "debug") process.stderr.write(`${causes(error)}\n`);
+  if (logLevel() === "debug") process.stderr.write(`${causes(error)}\n`);
   return error instanceof UsageError ? 2 : 1;
 }
 

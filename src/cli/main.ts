@@ -3,13 +3,21 @@ import { Command, CommanderError } from "commander";
 import { version } from "../index.js";
 import { doctorCommand } from "./doctor.js";
 import { reportError } from "./errors.js";
+import { execCommand } from "./exec.js";
 import { imagesCommand } from "./images.js";
+import { inspectCommand } from "./inspect.js";
+import { killCommand } from "./kill.js";
+import { checkLogLevel } from "./log-level.js";
+import { logsCommand } from "./logs.js";
 import { pruneCommand } from "./prune.js";
+import { psCommand } from "./ps.js";
 import { pullCommand } from "./pull.js";
 import { pushCommand } from "./push.js";
+import { rmCommand } from "./rm.js";
 import { rmiCommand } from "./rmi.js";
 import { runCommand } from "./run.js";
 import { setupCommand } from "./setup.js";
+import { stopCommand } from "./stop.js";
 import { versionCommand } from "./version.js";
 
 const program = new Command("supermachine")
@@ -21,6 +29,13 @@ const program = new Command("supermachine")
 
 for (const command of [
   runCommand,
+  execCommand,
+  psCommand,
+  logsCommand,
+  inspectCommand,
+  stopCommand,
+  killCommand,
+  rmCommand,
   pullCommand,
   pushCommand,
   imagesCommand,
@@ -34,6 +49,7 @@ for (const command of [
 }
 
 try {
+  checkLogLevel();
   await program.parseAsync(process.argv, { from: "node" });
 } catch (error) {
   process.exitCode = error instanceof CommanderError ? (error.exitCode === 0 ? 0 : 2) : reportError(error);

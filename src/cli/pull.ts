@@ -2,9 +2,9 @@ import { Command } from "commander";
 import { Image, type PullPolicy, type RegistryAuth } from "../index.js";
 import { onInterrupt } from "./interrupt.js";
 import { memoryMiB, platformOption, pullOption, registryAuthOption, wholeNumber } from "./options.js";
-import { progressReporter } from "./progress.js";
+import { type ProgressFlags, progressOption, quietOption, withProgress } from "./progress/index.js";
 
-interface PullFlags {
+interface PullFlags extends ProgressFlags {
   memory?: number;
   vcpus?: number;
   name?: string;
@@ -24,10 +24,14 @@ export function pullCommand(): Command {
     .addOption(platformOption())
     .addOption(pullOption().default("always"))
     .addOption(registryAuthOption())
+    .addOption(progressOption())
+    .addOption(quietOption())
     .addHelpText("after", "\nExample:\n  supermachine pull ghcr.io/owner/app:1.2")
-    .action(async (reference: string, { memory, ...flags }: PullFlags) => {
-      const work = { signal: onInterrupt(), onProgress: progressReporter() };
-      const image = await Image.fromOci(reference, { ...work, ...flags, memoryMiB: memory });
+    .action(async (reference: string, { memory, progress, quiet, ...flags }: PullFlags) => {
+      const options = { ...flags, memoryMiB: memory, signal: onInterrupt() };
+      const image = await withProgress({ progress, quiet }, (onProgress) =>
+        Image.fromOci(reference, { ...options, onProgress }),
+      );
       process.stdout.write(`${image.name}\n`);
     });
 }

@@ -2,10 +2,10 @@ import { Command } from "commander";
 import { type PullPolicy, pushImage, type RegistryAuth } from "../index.js";
 import { onInterrupt } from "./interrupt.js";
 import { platformOption, pullOption, registryAuthOption, sourceAuthOption } from "./options.js";
-import { progressReporter } from "./progress.js";
+import { type ProgressFlags, progressOption, quietOption, withProgress } from "./progress/index.js";
 import { printJson } from "./table.js";
 
-interface PushFlags {
+interface PushFlags extends ProgressFlags {
   all?: boolean;
   platform?: string;
   pull: PullPolicy;
@@ -34,10 +34,14 @@ export function pushCommand(): Command {
     .addOption(registryAuthOption())
     .addOption(sourceAuthOption())
     .option("--json", "print JSON")
+    .addOption(progressOption())
+    .addOption(quietOption())
     .addHelpText("after", EXAMPLES)
-    .action(async (source: string, target: string, { json, ...flags }: PushFlags) => {
-      const work = { signal: onInterrupt(), onProgress: progressReporter() };
-      const pushed = await pushImage(source, target, { ...work, ...flags });
+    .action(async (source: string, target: string, { json, progress, quiet, ...flags }: PushFlags) => {
+      const options = { ...flags, signal: onInterrupt() };
+      const pushed = await withProgress({ progress, quiet }, (onProgress) =>
+        pushImage(source, target, { ...options, onProgress }),
+      );
       if (json) printJson(pushed);
       else process.stdout.write(`${pushed.reference}\n`);
     });

@@ -1,12 +1,13 @@
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import { ExecFailure, Image, type PullPolicy, parseEnv, type RegistryAuth, UsageError } from "../index.js";
 import { attach, terminalSize } from "./attach.js";
 import { Interrupted, onInterrupt } from "./interrupt.js";
 import { collect, memoryMiB, platformOption, pullOption, registryAuthOption, wholeNumber } from "./options.js";
-import { progressReporter } from "./progress.js";
-import { DEFAULT_DETACH_KEYS, parseDetachKeys } from "./terminal/detach-keys.js";
+import { type ProgressFlags, progressOption, quietOption, withProgress } from "./progress/index.js";
+import { addDetachOptions, checkDetachFlags, type DetachFlags, runDetached } from "./run-detached.js";
+import { detachKeysOption } from "./terminal/detach-keys-option.js";
 
-interface RunFlags {
+interface RunFlags extends ProgressFlags, DetachFlags {
   env?: string[];
   workdir?: string;
   user?: string;
@@ -31,11 +32,12 @@ Examples:
   supermachine run oci-archive:python.tar -- python3 -c 'print(6*7)'
   supermachine run --memory 512M --env DEBUG=1 oci-layout:./app
   supermachine run -it debian:12 -- bash
+  supermachine run -d --name web --restart on-failure nginx
   echo hello | supermachine run -i oci-archive:busybox.tar -- cat`;
 
 /** `supermachine run`: one command in a fresh microVM, attached. */
 export function runCommand(): Command {
-  return new Command("run")
+  const command = new Command("run")
     .description("run a command, or the image's own, in a new microVM and exit with its code")
     .argument("<image>", "what to run")
     .argument("[cmd...]", "command with its arguments; put -- before it")
@@ -47,48 +49,58 @@ export function runCommand(): Command {
     .addOption(platformOption())
     .addOption(pullOption())
     .addOption(registryAuthOption())
-    .option("--name <name>", "name of the snapshot that is made")
+    .option("--name <name>", "name of the snapshot that is made; with --detach, of the VM")
     .option("--entrypoint <cmd>", "replace the image's entrypoint; empty for none")
     .option("-i, --interactive", "connect standard input")
     .option("-t, --tty", "run it on a terminal")
     .addOption(detachKeysOption())
+    .addOption(progressOption())
+    .addOption(quietOption())
     .passThroughOptions()
-    .addHelpText("after", EXAMPLES)
-    .action(async (image: string, cmd: string[], flags: RunFlags) => {
-      // commander leaves the separator in once it passes options through.
-      process.exitCode = await run(image, cmd[0] === "--" ? cmd.slice(1) : cmd, flags);
-    });
+    .addHelpText("after", EXAMPLES);
+  return addDetachOptions(command).action(async (image: string, cmd: string[], flags: RunFlags) => {
+    // commander leaves the separator in once it passes options through.
+    process.exitCode = await run(image, cmd[0] === "--" ? cmd.slice(1) : cmd, flags);
+  });
 }
 
 async function run(reference: string, cmd: string[], flags: RunFlags): Promise<number> {
-  const { memory, vcpus, name, platform, pull, registryAuth, interactive = false, tty = false, detachKeys } = flags;
-  if (interactive && tty && !process.stdin.isTTY) {
-    throw new UsageError("the input device is not a TTY", { hint: "Leave -t out, or -i, or run this in a terminal." });
-  }
-  const signal = onInterrupt();
-  // What only changes how processes are run is not baked in: the same snapshot serves every such command.
-  const image = await Image.open(reference, {
-    signal,
-    onProgress: progressReporter(),
-    memoryMiB: memory,
+  const {
+    memory,
     vcpus,
     name,
     platform,
     pull,
     registryAuth,
-  });
-  await using vm = await image.start({ signal });
+    interactive = false,
+    tty = false,
+    detachKeys,
+    detach,
+  } = flags;
+  checkDetachFlags(flags);
+  if (interactive && tty && !process.stdin.isTTY) {
+    throw new UsageError("the input device is not a TTY", { hint: "Leave -t out, or -i, or run this in a terminal." });
+  }
+  const signal = onInterrupt();
+  // What only changes how processes are run is not baked in: the same snapshot serves every such command.
+  const bake = { signal, memoryMiB: memory, vcpus, name: detach ? undefined : name, platform, pull, registryAuth };
+  const image = await withProgress(flags, (onProgress) => Image.open(reference, { ...bake, onProgress }));
   const { env, workdir, user } = flags;
-  const options = {
-    stdin: interactive ? ("pipe" as const) : ("ignore" as const),
+  const workload = {
     signal,
     env: parseEnv(env ?? [], process.env),
-    ...(tty && { tty, ...terminalSize() }),
     ...(workdir !== undefined && { cwd: workdir }),
     ...(user !== undefined && { user }),
     ...(cmd.length > 0 && { cmd }),
     ...(flags.entrypoint !== undefined && { entrypoint: flags.entrypoint === "" ? [] : [flags.entrypoint] }),
   };
+  if (detach) {
+    await runDetached(image, flags, { ...workload, name });
+    return 0;
+  }
+  await using vm = await image.start({ signal, workload: false });
+  const stdin = interactive ? ("pipe" as const) : ("ignore" as const);
+  const options = { ...workload, stdin, ...(tty && { tty, ...terminalSize() }) };
   try {
     const outcome = await attach(await vm.start(options), { interactive, tty, detachKeys });
     if (outcome !== "detached") return outcome;
@@ -100,10 +112,4 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     process.stderr.write(`supermachine: ${error.message}\n`);
     return error.exitCode;
   }
-}
-
-function detachKeysOption(): Option {
-  return new Option("--detach-keys <keys>", "what to type to leave a terminal, such as ctrl-a,d; empty for nothing")
-    .argParser(parseDetachKeys)
-    .default(parseDetachKeys(DEFAULT_DETACH_KEYS), DEFAULT_DETACH_KEYS);
 }

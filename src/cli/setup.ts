@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { setup } from "../index.js";
 import { onInterrupt } from "./interrupt.js";
-import { progressReporter } from "./progress.js";
+import { type ProgressFlags, progressOption, quietOption, withProgress } from "./progress/index.js";
 import { printJson, printTable } from "./table.js";
 
 /** `supermachine setup`: obtains everything a guest needs. */
@@ -9,9 +9,12 @@ export function setupCommand(): Command {
   return new Command("setup")
     .description("find or obtain QEMU, the guest's kernel and the agent, and choose the accelerator")
     .option("--json", "print JSON")
+    .addOption(progressOption())
+    .addOption(quietOption())
     .addHelpText("after", "\nEvery command does this on first use. Called again, it looks for newer versions.")
-    .action(async ({ json }: { json?: boolean }) => {
-      const result = await setup({ onProgress: progressReporter(), signal: onInterrupt() });
+    .action(async ({ json, ...flags }: ProgressFlags & { json?: boolean }) => {
+      const signal = onInterrupt();
+      const result = await withProgress(flags, (onProgress) => setup({ onProgress, signal }));
       if (json) return printJson(result);
       const { qemu, kernel, isolation } = result;
       const rows = [

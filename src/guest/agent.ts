@@ -6,6 +6,7 @@ import { decodeFailure, ResultKind } from "./failure.js";
 import { FieldWriter } from "./fields.js";
 import { type FileContent, openRead, type ReadOptions, readFile, type WriteOptions, writeFile } from "./files.js";
 import { Link } from "./link.js";
+import { encodeAwaitListener } from "./listener.js";
 import { type ExecRequest, type GuestProcess, startProcess } from "./process.js";
 import { withDeadline } from "./wait.js";
 
@@ -92,6 +93,14 @@ export class Agent {
     const payload = encodeAssemble({ ...request, timeoutMs });
     // The guest gives up first, and knows what it was waiting for.
     await this.#request(payload, "assemble the root file system", timeoutMs + 5_000, options.signal);
+  }
+
+  /** Waits until a process of the workload listens on a TCP port. Rejects with a VmError that names other ports listened on. */
+  async awaitListener(port: number, options: { timeoutMs: number; signal?: AbortSignal }): Promise<void> {
+    const { timeoutMs, signal } = options;
+    // The guest gives up first, and knows what there is instead.
+    const payload = encodeAwaitListener(port, timeoutMs);
+    await this.#request(payload, `see a listener on port ${port}`, timeoutMs + 5_000, signal);
   }
 
   /** For a snapshot: sends nothing more until {@link resume}, and waits until the agent has taken in what was sent. */

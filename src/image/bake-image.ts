@@ -15,6 +15,7 @@ import {
 import { LayerStore } from "../rootfs/index.js";
 import { home, lease, produceOnce, rememberRoot, sweepPartials } from "../store/index.js";
 import { together } from "../together.js";
+import { imageCommand } from "../vm/index.js";
 import { bake } from "./bake.js";
 import { ensureLayers } from "./layers.js";
 import { readMetadata, type SnapshotMetadata } from "./metadata.js";
@@ -27,6 +28,8 @@ import {
   runConfigurationOf,
   sizeOf,
 } from "./options.js";
+import { readyOf } from "./ready.js";
+import { warmupTagOf } from "./warm-up.js";
 
 const HOSTNAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?$/;
 
@@ -34,6 +37,7 @@ const HOSTNAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?$/;
 export async function bakeImage(runtime: Runtime, reference: string, options: BakeOptions): Promise<string> {
   const size = sizeOf(options);
   const hostname = checkHostname(options.hostname ?? DEFAULT_HOSTNAME);
+  const state = { ...readyOf(options), warmupTag: warmupTagOf(options) };
   const snapshots = resolve(options.snapshotsDir ?? home().snapshots);
   await using content = await openImage(reference, {
     platform: options.platform === undefined ? undefined : parsePlatform(options.platform),
@@ -43,8 +47,10 @@ export async function bakeImage(runtime: Runtime, reference: string, options: Ba
   });
   requireRunnable(content);
   const config = runConfigurationOf(content.config, options);
+  // Better no bake than one that cannot be started.
+  if (state.ready !== "start") imageCommand(config);
   const placeFor = (template: Template) => {
-    const key = bakeKey(content, config, template.id, hostname);
+    const key = bakeKey(content, config, template.id, hostname, state);
     const name = options.name === undefined ? defaultName(reference, key) : checkName(options.name);
     return { key, name, folder: join(snapshots, name) };
   };
@@ -65,7 +71,7 @@ export async function bakeImage(runtime: Runtime, reference: string, options: Ba
   const { manifestDigest } = content;
   const { os, architecture } = content.config;
   const platform = formatPlatform({ os, architecture });
-  const input = { name, reference, key, manifestDigest, platform, template, layers, config, hostname };
+  const input = { name, reference, key, manifestDigest, platform, template, layers, config, hostname, ...state };
   await rememberRoot(folder);
   await produceOnce(folder, {
     find: () => findSnapshot(folder, key),

@@ -2,15 +2,19 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { Disk } from "../engine/index.js";
-import { BakeError } from "../errors.js";
-import { CAPTURE_FILES, Machine, type Runtime, type Template, templateSource } from "../machine/index.js";
-import type { LongWork } from "../progress.js";
+import { BakeError, UsageError } from "../errors.js";
+import { log } from "../log.js";
+import { CAPTURE_FILES, forkMachine, Machine, type Runtime, type Template, templateSource } from "../machine/index.js";
 import type { StoredLayer } from "../rootfs/index.js";
+import { Vm, type VmOrigin } from "../vm/index.js";
 import { type SnapshotMetadata, writeMetadata } from "./metadata.js";
+import type { BakeOptions } from "./options.js";
+import { type Ready, startListening } from "./ready.js";
+import { runWarmup } from "./warm-up.js";
 
 /** LUN 0 stays free: a controller answers for it even where there is no disk. */
 const FIRST_LUN = 1;
-const WARM_UP_LIMIT_MS = 5_000;
+const SHELL_LIMIT_MS = 5_000;
 
 /** What goes into a bake. */
 export interface BakeInput {
@@ -23,37 +27,64 @@ export interface BakeInput {
   layers: readonly StoredLayer[];
   config: SnapshotMetadata["config"];
   hostname: string;
+  ready: Ready;
+  guestPort: number;
 }
 
-/** Restores the template, gives it the image's layers as disks, assembles the root and captures the result in `folder`. */
-export async function bake(folder: string, runtime: Runtime, input: BakeInput, work: LongWork): Promise<void> {
+/** Restores the template, makes the image's VM of it, and captures that in `folder`. */
+export async function bake(folder: string, runtime: Runtime, input: BakeInput, options: BakeOptions): Promise<void> {
+  const { signal, onProgress } = options;
   const step = { phase: "bake" as const, item: input.name };
-  work.onProgress?.(step);
-  const options = work.signal ? { signal: work.signal } : {};
-  const machine = await Machine.restore(runtime, await templateSource(input.template), options);
+  onProgress?.(step);
+  const machine = await Machine.restore(runtime, await templateSource(input.template), { signal });
   try {
-    const disks = input.layers.map(({ path }, index): Disk => ({ lun: FIRST_LUN + index, path }));
-    await machine.attachDisks(disks);
-    const files = rootFiles(input.hostname);
-    await machine.agent.assembleRoot({ luns: disks.map(({ lun }) => lun), files, hostname: input.hostname }, options);
-    await warmUp(machine, work.signal);
+    await assemble(machine, input, signal);
+    await warmShell(machine, signal);
+    const vm = new Vm(machine, originOf(runtime, input));
+    if (input.ready === "listener") await startListening(vm, machine, input.reference, options);
+    await runWarmup(vm, input.reference, options);
     await captureSnapshot(machine, runtime, folder, input);
   } catch (cause) {
-    work.signal?.throwIfAborted();
+    signal?.throwIfAborted();
+    if (cause instanceof BakeError) throw cause;
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new BakeError(`${input.reference} could not be baked: ${reason}`, { cause });
   } finally {
     await machine.stop();
   }
-  work.onProgress?.({ ...step, finished: true });
+  log("info", "bake", `${input.reference} is the snapshot ${input.name} now`);
+  onProgress?.({ ...step, finished: true });
+}
+
+/** Gives the machine the image's layers as disks, and makes its root of them. */
+async function assemble(machine: Machine, input: BakeInput, signal: AbortSignal | undefined): Promise<void> {
+  const disks = input.layers.map(({ path }, index): Disk => ({ lun: FIRST_LUN + index, path }));
+  await machine.attachDisks(disks);
+  const luns = disks.map(({ lun }) => lun);
+  const { hostname } = input;
+  await machine.agent.assembleRoot({ luns, files: rootFiles(hostname), hostname }, signal ? { signal } : {});
+}
+
+/** What is captured in the end is the bake itself, so a VM in the middle of it can be forked, but not be made an image. */
+function originOf(runtime: Runtime, { config, hostname }: BakeInput): VmOrigin {
+  return {
+    config,
+    hostname,
+    snapshot: async () => {
+      throw new UsageError("a VM that is being baked cannot be made an image", {
+        hint: "Take the snapshot of a VM that was started from the baked image.",
+      });
+    },
+    fork: (machine, identities, signal) => forkMachine(runtime, machine, identities, signal),
+  };
 }
 
 /**
  * Runs the image's shell once, where it has one: what the first command of every restored guest would otherwise read from
  * disk again, the loader, the C library, the kernel's own tables, is then in the snapshot (142 -> 101 ms for a first `true`).
  */
-async function warmUp({ agent }: Machine, outer: AbortSignal | undefined): Promise<void> {
-  const limit = AbortSignal.timeout(WARM_UP_LIMIT_MS);
+async function warmShell({ agent }: Machine, outer: AbortSignal | undefined): Promise<void> {
+  const limit = AbortSignal.timeout(SHELL_LIMIT_MS);
   const signal = outer ? AbortSignal.any([outer, limit]) : limit;
   try {
     const shell = await agent.exec({ argv: ["sh", "-c", ":"] }, { signal });
@@ -71,7 +102,7 @@ export async function captureSnapshot(
   folder: string,
   about: Pick<
     SnapshotMetadata,
-    "name" | "reference" | "key" | "manifestDigest" | "platform" | "config" | "hostname"
+    "name" | "reference" | "key" | "manifestDigest" | "platform" | "config" | "hostname" | "ready" | "guestPort"
   > & {
     layers: readonly { path: string; diffId: string }[];
   },
@@ -89,6 +120,8 @@ export async function captureSnapshot(
     platform: about.platform,
     config: about.config,
     hostname: about.hostname,
+    ready: about.ready,
+    guestPort: about.guestPort,
     createdAt: new Date().toISOString(),
     template: { key, id, memoryMiB, vcpus, accelerator, hypervisor: runtime.hypervisor.identity },
     deviceState: checksum(await readFile(join(folder, CAPTURE_FILES.deviceState))),

@@ -14,20 +14,21 @@ import {
 } from "../machine/index.js";
 import { Delta } from "../memory/index.js";
 import { isFor, parsePlatform } from "../oci/index.js";
-import type { AcquireOptions, PoolOptions } from "../pool/index.js";
 import type { LongWork } from "../progress.js";
 import { acquireLock, home, lease, rememberRoot, replace } from "../store/index.js";
-import { type RunConfiguration, Vm, type VmOrigin } from "../vm/index.js";
+import { type RunConfiguration, Vm } from "../vm/index.js";
 import { captureSnapshot, checksum } from "./bake.js";
 import { bakeImage } from "./bake-image.js";
 import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
-import { type BakeOptions, checkName, DEFAULT_HOSTNAME, isName } from "./options.js";
-import { defaultPool, Pool } from "./pool.js";
+import { type BakeOptions, checkName, DEFAULT_GUEST_PORT, DEFAULT_HOSTNAME, isName } from "./options.js";
+import type { Ready } from "./ready.js";
 
 /** How a VM is started. */
 export interface StartOptions {
   /** Host name and machine id of this VM; by default those of the image. */
   identity?: SessionIdentity;
+  /** Whether the image's own command is started, if the image was baked for that (`before-workload`); true by default. */
+  workload?: boolean;
   signal?: AbortSignal;
 }
 
@@ -91,6 +92,11 @@ export class Image {
     return this.#metadata.name;
   }
 
+  /** What it was baked from, as the user wrote it. */
+  get reference(): string {
+    return this.#metadata.reference;
+  }
+
   /** Entrypoint, arguments, environment, working directory and user of the image's processes. */
   get config(): RunConfiguration {
     return structuredClone(this.#metadata.config);
@@ -104,35 +110,40 @@ export class Image {
     return this.#metadata.template.vcpus;
   }
 
+  /** At which moment the snapshot was taken. */
+  get ready(): Ready {
+    return this.#metadata.ready ?? "start";
+  }
+
+  /** The TCP port that the image's own command listens on. */
+  get guestPort(): number {
+    return this.#metadata.guestPort ?? DEFAULT_GUEST_PORT;
+  }
+
   /** Starts a microVM by restoring the snapshot. @throws VmError, CacheInvalidError, CacheMissError */
   async start(options: StartOptions = {}): Promise<Vm> {
-    const machine = await Machine.restore(this.#runtime, await this.#loaded(), options);
-    return new Vm(machine, this.#origin(), options.identity);
-  }
-
-  /**
-   * A clean microVM out of the pool that all users of this snapshot in this process share, with the default {@link PoolOptions}.
-   * @throws PoolExhaustedError when there is none in time, VmError, CacheInvalidError, CacheMissError
-   */
-  acquire(options: AcquireOptions = {}): Promise<Vm> {
-    const pool = defaultPool(`${this.snapshotPath}\0${this.#metadata.createdAt}`, () => this.pool());
-    return pool.acquire(options);
-  }
-
-  /** A pool of its own that keeps microVMs of this image ready. Close it when it is not needed any more. @throws UsageError */
-  pool(options: PoolOptions = {}): Pool {
-    const vmOf = (machine: Machine, giveBack: () => void) => new Vm(machine, this.#origin(), {}, giveBack);
-    return new Pool(this.#runtime, { memoryMiB: this.memoryMiB, load: () => this.#loaded(), vmOf }, options);
-  }
-
-  /** What a VM is told of this image. */
-  #origin(): VmOrigin {
-    return {
+    this.#source ??= this.#load();
+    // A failure may be mended (a layer put back), so it is not remembered.
+    const source = await this.#source.catch((error: unknown) => {
+      this.#source = undefined;
+      throw error;
+    });
+    const machine = await Machine.restore(this.#runtime, source, options);
+    const vm = new Vm(machine, {
       config: this.config,
-      hostname: this.#metadata.hostname ?? DEFAULT_HOSTNAME,
+      hostname: options.identity?.hostname ?? this.#metadata.hostname ?? DEFAULT_HOSTNAME,
       snapshot: (running, folder, hostname) => this.#snapshot(running, folder, hostname),
       fork: (running, identities, signal) => forkMachine(this.#runtime, running, identities, signal),
-    };
+    });
+    if (this.ready !== "before-workload" || options.workload === false) return vm;
+    try {
+      await vm.startWorkload();
+      options.signal?.throwIfAborted();
+      return vm;
+    } catch (error) {
+      await machine.stop();
+      throw error;
+    }
   }
 
   #requireSize({ memoryMiB = this.memoryMiB, vcpus = this.vcpus }: BakeOptions): this {
@@ -151,18 +162,6 @@ export class Image {
     throw new UsageError(`the snapshot ${this.name} is for ${own}, not for ${platform}`, {
       hint: `Bake another one from ${this.#metadata.reference}.`,
     });
-  }
-
-  /** What is restored, read once. */
-  async #loaded(): Promise<RestoreSource> {
-    this.#source ??= this.#load();
-    try {
-      return await this.#source;
-    } catch (error) {
-      // A failure may be mended (a layer put back), so it is not remembered.
-      this.#source = undefined;
-      throw error;
-    }
   }
 
   async #load(): Promise<RestoreSource> {
@@ -186,7 +185,9 @@ export class Image {
     const folder = resolve(path);
     await using _lock = await acquireLock(`${folder}.lock`);
     if (await exists(folder)) throw new UsageError(`${folder} is there already`, { hint: "Name a new folder." });
-    const about = { ...this.#metadata, name: basename(folder), key: randomUUID(), hostname };
+    // Whatever runs in it is in the snapshot: nothing is started anew with its VMs.
+    const taken = { name: basename(folder), key: randomUUID(), hostname, ready: "start" as const };
+    const about = { ...this.#metadata, ...taken };
     const { layers } = about;
     // What was removed while the VM ran is still open in it, but a snapshot could not be started.
     await using _lease = await lease([home().templates, ...layers.map((layer) => layer.path)]);

@@ -1,6 +1,7 @@
 import { BakeError } from "../errors.js";
+import { log } from "../log.js";
 import type { ImageContent, LayerDescriptor } from "../oci/index.js";
-import type { LongWork } from "../progress.js";
+import type { LongWork, ProgressEvent } from "../progress.js";
 import { LayerStore, type StoredLayer } from "../rootfs/index.js";
 import { home } from "../store/index.js";
 import { together } from "../together.js";
@@ -20,9 +21,10 @@ export async function ensureLayers(content: ImageContent, work: LongWork): Promi
   const distinct = new Map(content.layers.map((layer) => [layer.diffId as string, layer]));
   const stored = new Map<string, StoredLayer>();
   const queue = [...distinct.values()];
+  for (const layer of queue) work.onProgress?.({ ...stepOf(layer), done: 0, state: "waiting" });
   const convertAll = async (signal: AbortSignal): Promise<void> => {
     for (let layer = queue.shift(); layer; layer = queue.shift()) {
-      stored.set(layer.diffId, await ensureLayer(store, layer, { ...work, signal }));
+      stored.set(layer.diffId, await ensureLayer(store, layer, content.isRemote, { ...work, signal }));
     }
   };
   await together(work.signal, Array(AT_ONCE).fill(convertAll));
@@ -36,18 +38,34 @@ export async function ensureLayers(content: ImageContent, work: LongWork): Promi
   return filled;
 }
 
-function ensureLayer(store: LayerStore, layer: LayerDescriptor, work: LongWork): Promise<StoredLayer> {
-  const item = layer.digest;
-  const report = (done: number) => work.onProgress?.({ phase: "layer", item, done, total: layer.size });
-  return store
-    .ensure({ ...layer, blobDigest: layer.digest }, () => layer.open(work.signal), {
-      onProgress: report,
-      ...(work.signal && { signal: work.signal }),
-    })
-    .then((stored) => {
-      if (stored.converted) {
-        work.onProgress?.({ phase: "layer", item, done: layer.size, total: layer.size, finished: true });
-      }
-      return stored;
-    });
+async function ensureLayer(
+  store: LayerStore,
+  layer: LayerDescriptor,
+  isRemote: boolean,
+  { onProgress, signal }: LongWork,
+): Promise<StoredLayer> {
+  const step = stepOf(layer);
+  let done = 0;
+  const report = (event: Partial<ProgressEvent>) => onProgress?.({ ...step, done, ...event });
+  const state = isRemote ? "fetching" : "reading";
+  const start = performance.now();
+  const stored = await store.ensure(
+    { ...layer, blobDigest: layer.digest },
+    () => layer.open(signal, (retry) => report({ state, retry })),
+    {
+      signal,
+      onProgress: (bytes) => {
+        done = bytes;
+        report({ state: done < layer.size ? state : "converting" });
+      },
+    },
+  );
+  const how = stored.converted ? `converted in ${(performance.now() - start).toFixed(0)} ms` : "is there already";
+  log("info", "layer", `${layer.digest} ${how}`);
+  report({ state: stored.converted ? "converting" : "present", done: layer.size, finished: true });
+  return stored;
+}
+
+function stepOf({ digest, size }: LayerDescriptor): ProgressEvent & { total: number } {
+  return { phase: "layer", item: digest, total: size };
 }

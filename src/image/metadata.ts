@@ -20,6 +20,10 @@ const Metadata = v.object({
   platform: v.optional(v.string()),
   /** The host name it was baked with. */
   hostname: v.optional(v.string()),
+  /** At which moment it was taken; absent means `start`. */
+  ready: v.optional(v.picklist(["start", "listener", "before-workload"])),
+  /** The TCP port that the image's own command listens on. */
+  guestPort: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))),
   template: v.object({
     key: v.string(),
     id: v.string(),

@@ -5,6 +5,8 @@ import type { ImageConfig, ImageContent, PullPolicy, RegistryAuth } from "../oci
 import type { LongWork } from "../progress.js";
 import { isEntry } from "../store/index.js";
 import { parseEnv, type RunConfiguration } from "../vm/index.js";
+import type { Ready } from "./ready.js";
+import type { Warmup } from "./warm-up.js";
 
 /** How an image is baked. */
 export interface BakeOptions extends LongWork {
@@ -34,6 +36,18 @@ export interface BakeOptions extends LongWork {
   pull?: PullPolicy | undefined;
   /** For a registry; by default what docker or podman keep for it. It is never stored. */
   registryAuth?: RegistryAuth | undefined;
+  /** At which moment the snapshot is taken; `start` by default. */
+  ready?: Ready | undefined;
+  /** The TCP port that the image's own command listens on, 80 by default. */
+  guestPort?: number | undefined;
+  /** How long `ready: "listener"` waits for it, in milliseconds; a minute by default. */
+  readyTimeoutMs?: number | undefined;
+  /** Is run once, in the VM that is baked; what it brought about is part of the snapshot. After the command listens, with `listener`. */
+  warmup?: Warmup | undefined;
+  /** Names what `warmup` does. With the same tag it is not run again. */
+  warmupTag?: string | undefined;
+  /** How long `warmup` may take, in milliseconds; 10 minutes by default. */
+  warmupTimeoutMs?: number | undefined;
   /** Where snapshots are kept, instead of the folder of {@link home}. */
   snapshotsDir?: string | undefined;
 }
@@ -41,6 +55,7 @@ export interface BakeOptions extends LongWork {
 /** Raised when the same input would be baked into something else. */
 const BAKE = 3;
 export const DEFAULT_HOSTNAME = "supermachine";
+export const DEFAULT_GUEST_PORT = 80;
 const DEFAULT_MEMORY_MIB = 256;
 /** Below this the guest's kernel has no room to boot. */
 const LEAST_MEMORY_MIB = 128;
@@ -92,9 +107,23 @@ export function isName(text: string): boolean {
   return NAME.test(text) && isEntry(text);
 }
 
+/** What a bake brings about beyond the assembled root. */
+export interface BakedState {
+  ready: Ready;
+  guestPort: number;
+  warmupTag?: string | undefined;
+}
+
 /** Hash of everything that a bake depends on. */
-export function bakeKey(content: ImageContent, config: RunConfiguration, templateId: string, hostname: string): string {
-  const input = [BAKE, content.configDigest, content.layers.map((layer) => layer.diffId), config, templateId, hostname];
+export function bakeKey(
+  content: ImageContent,
+  config: RunConfiguration,
+  templateId: string,
+  hostname: string,
+  { ready, guestPort, warmupTag }: BakedState,
+): string {
+  const diffIds = content.layers.map((layer) => layer.diffId);
+  const input = [BAKE, content.configDigest, diffIds, config, templateId, hostname, ready, guestPort, warmupTag];
   return createHash("sha256").update(JSON.stringify(input)).digest("hex");
 }
 

@@ -1,5 +1,6 @@
 export { type CopyOptions, type CopyResult, copyImage } from "./copy-image.js";
 export { type Digest, digestOf, isDigest } from "./digest.js";
+export { forgetTag } from "./forget-tag.js";
 export type { ImageConfig } from "./image-config.js";
 export type { Compression } from "./media-types.js";
 export { type ImageContent, type LayerDescriptor, type OpenImageOptions, openImage } from "./open-image.js";

@@ -6,7 +6,7 @@ import type { Descriptor } from "./documents.js";
 import type { ImageConfig } from "./image-config.js";
 import { type Compression, layerCompression } from "./media-types.js";
 import { openSource, type SourceOptions } from "./open-source.js";
-import { checkBlob, type ImageOrigin, verifiableDigest } from "./origin.js";
+import { checkBlob, type ImageOrigin, type OnRetry, verifiableDigest } from "./origin.js";
 import { hostPlatform, type Platform } from "./platform.js";
 import { formatImageSource, type ImageSource, parseImageSource } from "./source.js";
 
@@ -25,13 +25,15 @@ export interface LayerDescriptor {
   /** Digest of the unpacked tar stream. */
   diffId: Digest;
   /** Streams the blob. The reader verifies `digest`, `size` and `diffId`: nothing has done so before. */
-  open(signal?: AbortSignal): Promise<Readable>;
+  open(signal?: AbortSignal, onRetry?: OnRetry): Promise<Readable>;
 }
 
 /** An image that was found and whose documents were verified. Its layers can be read until it is disposed of. */
 export interface ImageContent extends AsyncDisposable {
   /** The source in full, such as `oci-archive:python.tar` or `docker.io/library/alpine:3.20`. */
   reference: string;
+  /** Layers that are read come over a network. */
+  isRemote: boolean;
   manifestDigest: Digest;
   /** Docker's image id. */
   configDigest: Digest;
@@ -64,6 +66,7 @@ export async function openImage(source: ImageSource | string, options: OpenImage
     await checkLayers(origin, loaded.manifest.layers, signal);
     return {
       reference: formatImageSource(parsed),
+      isRemote: origin.isRemote ?? false,
       manifestDigest: verifiableDigest(loaded.descriptor, origin.name),
       configDigest: verifiableDigest(loaded.manifest.config, origin.name),
       config: loaded.config,
@@ -89,7 +92,7 @@ function describeLayers(origin: ImageOrigin, { manifest, config }: LoadedManifes
     if (compression === undefined || diffId === undefined) {
       throw new ImageError(`${origin.name}: layer ${i} is of the unknown media type ${layer.mediaType}`);
     }
-    const open = (signal?: AbortSignal) => origin.open(layer, signal);
+    const open = (signal?: AbortSignal, onRetry?: OnRetry) => origin.open(layer, signal, onRetry);
     const digest = verifiableDigest(layer, origin.name);
     return { digest, size: layer.size, mediaType: layer.mediaType, compression, diffId, open };
   });

@@ -1,9 +1,13 @@
 import type { Readable } from "node:stream";
 import { ImageError, ImageNotFoundError } from "../errors.js";
+import type { Retry } from "../progress.js";
 import { type Digest, digestOf, isDigest, splitDigest } from "./digest.js";
 import type { Descriptor } from "./documents.js";
 import { collect } from "./file-tree.js";
 import { MAX_DOCUMENT_BYTES } from "./parse-document.js";
+
+/** Is told when a download broke off and goes on. */
+export type OnRetry = (retry: Retry) => void;
 
 /**
  * Where an image's documents and layers are fetched from, by digest: a layout, an archive, a registry. What it gives
@@ -12,6 +16,8 @@ import { MAX_DOCUMENT_BYTES } from "./parse-document.js";
 export interface ImageOrigin extends AsyncDisposable {
   /** The source's text, for messages. */
   readonly name: string;
+  /** Blobs come over a network. */
+  readonly isRemote?: boolean;
   /**
    * What the source's reference names: manifests or indexes. More than one only where a layout has one name for several
    * platforms; then the platform decides.
@@ -20,7 +26,7 @@ export interface ImageOrigin extends AsyncDisposable {
   /** Size of the blob in bytes, without reading it; `undefined` when the origin does not have it. */
   size(descriptor: Descriptor): Promise<number | undefined>;
   /** Streams the blob as it is stored. */
-  open(descriptor: Descriptor, signal?: AbortSignal): Promise<Readable>;
+  open(descriptor: Descriptor, signal?: AbortSignal, onRetry?: OnRetry): Promise<Readable>;
 }
 
 /** The descriptor's digest, when it is of an algorithm that can be verified. */

@@ -6,6 +6,9 @@ import { type ExitStatus, signalExitCode } from "./exit-status.js";
 
 export type { ExitStatus } from "./exit-status.js";
 
+/** What can be done with a process in a microVM, wherever that is held. */
+export type AttachableProcess = Pick<VmProcess, "stdin" | "stdout" | "stderr" | "wait" | "kill" | "resize">;
+
 /** A process in a microVM. */
 export class VmProcess {
   /** Process id in the guest. */

@@ -14,9 +14,9 @@ export interface RunConfiguration {
 /** What a caller wants otherwise than the image. */
 export interface CommandChanges {
   /** Replaces the image's arguments. */
-  cmd?: readonly string[];
+  cmd?: readonly string[] | undefined;
   /** Replaces the image's entrypoint, and with it the image's own arguments. */
-  entrypoint?: readonly string[];
+  entrypoint?: readonly string[] | undefined;
 }
 
 /** The command that the image runs by itself, by docker's rules for combining entrypoint and arguments. */

@@ -1,6 +1,6 @@
 import { posix } from "node:path";
 import type { Readable } from "node:stream";
-import { UsageError, VmError } from "../errors.js";
+import { UsageError } from "../errors.js";
 import type { SessionIdentity } from "../guest/index.js";
 import type { Image } from "../image/index.js";
 import { type ForkedMachines, isolation, type Machine } from "../machine/index.js";
@@ -9,6 +9,7 @@ import { cloneIdentities, type Fork, type ForkOptions, forkOf } from "./fork.js"
 import { VmProcess } from "./process.js";
 import { runCommand } from "./run.js";
 import { type CommandChanges, imageCommand, type RunConfiguration } from "./run-configuration.js";
+import { Workload } from "./workload.js";
 
 const DEFAULT_GRACE_MS = 5_000;
 
@@ -36,30 +37,26 @@ export interface VmOrigin {
 
 /** A running microVM. */
 export class Vm implements AsyncDisposable {
-  readonly #own: Machine;
+  readonly #machine: Machine;
   readonly #origin: VmOrigin;
-  readonly #giveBack: (() => void) | undefined;
-  #released = false;
-
+  #workload: Workload | undefined;
   /** The host name that it was given. */
   readonly hostname: string;
 
-  /** @param giveBack gives the machine back to the pool that it belongs to */
-  constructor(machine: Machine, origin: VmOrigin, identity: SessionIdentity = {}, giveBack?: () => void) {
-    this.#own = machine;
+  constructor(machine: Machine, origin: VmOrigin, identity: SessionIdentity = {}) {
+    this.#machine = machine;
     this.#origin = origin;
-    this.#giveBack = giveBack;
     this.hostname = identity.hostname ?? origin.hostname;
   }
 
   /** Process id of the hypervisor that runs this VM. */
   get pid(): number {
-    return this.#own.pid;
+    return this.#machine.pid;
   }
 
   /** How strongly this VM is separated from the host: `hardware (kvm)`, `emulated (tcg)`, ... */
   get isolation(): string {
-    return isolation(this.#own.template.hardware.accelerator);
+    return isolation(this.#machine.template.hardware.accelerator);
   }
 
   /**
@@ -75,6 +72,20 @@ export class Vm implements AsyncDisposable {
   /** Starts the image's own command: its entrypoint with its arguments, or with other ones as docker combines them. */
   async start(options: ExecOptions & CommandChanges = {}): Promise<VmProcess> {
     return this.exec(imageCommand(this.#origin.config, options), options);
+  }
+
+  /** Like {@link start}, but as a service that nobody needs to read from; from then on it is {@link workload}. */
+  async startWorkload(options: Omit<ExecOptions, "stdin" | "tty"> & CommandChanges = {}): Promise<Workload> {
+    this.#workload = new Workload(await this.start({ ...options, stdin: "ignore" }));
+    return this.#workload;
+  }
+
+  /**
+   * The image's own command as it was started with this VM (images baked with `ready: "before-workload"`) or by
+   * {@link startWorkload}. What already ran in the snapshot, or in the VM that this one is a fork of, is not connected to this VM.
+   */
+  get workload(): Workload | undefined {
+    return this.#workload;
   }
 
   /**
@@ -106,7 +117,7 @@ export class Vm implements AsyncDisposable {
   }
 
   /** Captures the VM, with its processes and memory, as a snapshot in the new folder `folder`; the VM runs on. */
-  async snapshot(folder: string): Promise<Image> {
+  snapshot(folder: string): Promise<Image> {
     return this.#origin.snapshot(this.#machine, folder, this.hostname);
   }
 
@@ -127,47 +138,31 @@ export class Vm implements AsyncDisposable {
    * Lets the guest stand still until {@link resume}. Commands, input and file operations begun or going on meanwhile wait (their
    * own time limits run on); snapshots and forks can be taken. Pausing a paused VM does nothing.
    */
-  async pause(): Promise<void> {
+  pause(): Promise<void> {
     return this.#machine.pause();
   }
 
   /** Lets a paused guest go on. Its wall clock is right before anything that waited is done. */
-  async resume(): Promise<void> {
+  resume(): Promise<void> {
     return this.#machine.resume();
   }
 
   /** Whether the guest stands still because of {@link pause}. */
   get paused(): boolean {
-    return this.#own.paused;
+    return this.#machine.paused;
   }
 
   /**
    * Ends the VM in order: its processes get SIGTERM and `graceMs` (5 s by default) to end, then it is powered off.
-   * Resolves when nothing of it is left. A pool replaces what is stopped.
+   * Resolves when nothing of it is left.
    */
-  async stop(options: { graceMs?: number } = {}): Promise<void> {
-    if (!this.#released) await this.#own.stop({ graceMs: options.graceMs ?? DEFAULT_GRACE_MS });
+  stop(options: { graceMs?: number } = {}): Promise<void> {
+    return this.#machine.stop({ graceMs: options.graceMs ?? DEFAULT_GRACE_MS });
   }
 
-  /**
-   * Ends the VM at once; resolves when nothing of it is left. A VM of a pool goes back there instead, without waiting for its end,
-   * and cannot be used any more. More than once is harmless.
-   */
-  async release(): Promise<void> {
-    if (!this.#giveBack) return this.#own.stop();
-    if (!this.#released) this.#giveBack();
-    this.#released = true;
-  }
-
-  /** The same as {@link release}. */
+  /** Ends the VM at once. */
   [Symbol.asyncDispose](): Promise<void> {
-    return this.release();
-  }
-
-  /** What was given back may be somebody else's by now. */
-  get #machine(): Machine {
-    if (this.#released) throw new VmError("this microVM was given back to its pool", { hint: "Acquire another one." });
-    return this.#own;
+    return this.#machine.stop();
   }
 
   #path(path: string): string {

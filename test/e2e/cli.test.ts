@@ -92,9 +92,12 @@ describe("run", () => {
   test("keeps names: a named snapshot is listed, run by its name, and removed", async () => {
     await cli("run", "--name", "e2e-named", busybox, "--", "true");
     expect((await cli("run", "e2e-named", "--", "echo", "by name")).stdout).toBe("by name");
-    const images = JSON.parse((await cli("images", "--json")).stdout);
+    const { images, store } = JSON.parse((await cli("images", "--json")).stdout);
     expect(images.map(({ name }: { name: string }) => name)).toContain("e2e-named");
-    expect((await cli("images")).stdout).toMatch(/^NAME +CREATED/);
+    expect(store.layers).toBeGreaterThan(0);
+    const { stdout, stderr } = await cli("images");
+    expect(stdout).toMatch(/^NAME +REFERENCE +DIGEST +AGE +OWN +LAYERS +SHARED\n/);
+    expect(stderr).toMatch(/\d+ snapshots?; .* on disk/);
     expect((await cli("rmi", "e2e-named")).stdout).toBe("e2e-named");
     expect(await cli("rmi", "e2e-named")).toMatchObject({ exitCode: 1 });
   });

@@ -152,28 +152,35 @@ describe("the key of a bake", () => {
       ...changes,
     }) as unknown as ImageContent;
   const config = { entrypoint: [], cmd: ["sh"], env: { A: "1" }, workdir: "/", user: "" };
-  const key = bakeKey(content(), config, "template", "host");
+  const state = { ready: "start", guestPort: 80 } as const;
+  const key = bakeKey(content(), config, "template", "host", state);
 
   test("is the same for the same input, wherever it came from", () => {
-    expect(bakeKey(content({ reference: "elsewhere", manifestDigest: "m" }), { ...config }, "template", "host")).toBe(
-      key,
-    );
+    expect(
+      bakeKey(content({ reference: "elsewhere", manifestDigest: "m" }), { ...config }, "template", "host", state),
+    ).toBe(key);
     expect(key).toMatch(/^[0-9a-f]{64}$/);
   });
 
   test.each<[string, string]>([
-    ["the image's configuration", bakeKey(content({ configDigest: "sha256:d" }), config, "template", "host")],
-    ["the layers", bakeKey(content({ layers: [{ diffId: "sha256:1" }] }), config, "template", "host")],
-    ["the layers' order", bakeKey(content({ layers: content().layers.toReversed() }), config, "template", "host")],
-    ["the arguments", bakeKey(content(), { ...config, cmd: ["ls"] }, "template", "host")],
+    ["the image's configuration", bakeKey(content({ configDigest: "sha256:d" }), config, "template", "host", state)],
+    ["the layers", bakeKey(content({ layers: [{ diffId: "sha256:1" }] }), config, "template", "host", state)],
+    [
+      "the layers' order",
+      bakeKey(content({ layers: content().layers.toReversed() }), config, "template", "host", state),
+    ],
+    ["the arguments", bakeKey(content(), { ...config, cmd: ["ls"] }, "template", "host", state)],
     [
       "what is argument and what entrypoint",
-      bakeKey(content(), { ...config, entrypoint: ["sh"], cmd: [] }, "template", "host"),
+      bakeKey(content(), { ...config, entrypoint: ["sh"], cmd: [] }, "template", "host", state),
     ],
-    ["a variable", bakeKey(content(), { ...config, env: { A: "2" } }, "template", "host")],
-    ["the user", bakeKey(content(), { ...config, user: "1" }, "template", "host")],
-    ["the template", bakeKey(content(), config, "other", "host")],
-    ["the host name", bakeKey(content(), config, "template", "other")],
+    ["a variable", bakeKey(content(), { ...config, env: { A: "2" } }, "template", "host", state)],
+    ["the user", bakeKey(content(), { ...config, user: "1" }, "template", "host", state)],
+    ["the template", bakeKey(content(), config, "other", "host", state)],
+    ["the host name", bakeKey(content(), config, "template", "other", state)],
+    ["the moment", bakeKey(content(), config, "template", "host", { ...state, ready: "listener" })],
+    ["the port", bakeKey(content(), config, "template", "host", { ...state, guestPort: 81 })],
+    ["the warm-up's tag", bakeKey(content(), config, "template", "host", { ...state, warmupTag: "v1" })],
   ])("changes with %s", (_, other) => {
     expect(other).not.toBe(key);
   });

@@ -1,17 +1,21 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { HttpFailure, isTransient, isUnreachable } from "./http-failure.js";
+import { log } from "../../log.js";
+import type { OnRetry } from "../origin.js";
+import { HttpFailure, isTransient, isUnreachable, reasonOf } from "./http-failure.js";
 import type { NetworkLimits } from "./network-limits.js";
 
 /** Counts the tries of one request, and waits between them: longer each time, and never in step with other clients. */
 export class Backoff {
   readonly #limits: NetworkLimits;
   readonly #signal: AbortSignal | undefined;
+  readonly #onRetry: OnRetry | undefined;
   #failures = 0;
   #wasReached = false;
 
-  constructor(limits: NetworkLimits, signal: AbortSignal | undefined) {
+  constructor(limits: NetworkLimits, signal: AbortSignal | undefined, onRetry?: OnRetry) {
     this.#limits = limits;
     this.#signal = signal;
+    this.#onRetry = onRetry;
   }
 
   /** Waits before the next try. @throws the error itself when it will not pass, or has not passed too often */
@@ -26,6 +30,9 @@ export class Backoff {
     const { backoffMs, longestWaitMs } = this.#limits;
     const own = backoffMs * 2 ** (this.#failures - 1) * (0.5 + Math.random() / 2);
     const wait = Math.min(Math.max(own, asked ?? 0), longestWaitMs);
+    const retry = { attempt: this.#failures + 1, reason: reasonOf(error), waitMs: Math.round(wait) };
+    log("warn", "registry", `${retry.reason}; try ${retry.attempt} in ${retry.waitMs} ms`);
+    this.#onRetry?.(retry);
     await sleep(wait, undefined, this.#signal === undefined ? {} : { signal: this.#signal });
   }
 

@@ -1,9 +1,11 @@
 import { Readable } from "node:stream";
 import { ImageError } from "../../errors.js";
+import { log } from "../../log.js";
 import type { Descriptor } from "../documents.js";
+import type { OnRetry } from "../origin.js";
 import { Backoff } from "./backoff.js";
 import type { Endpoint } from "./endpoint.js";
-import { PrematureEnd } from "./http-failure.js";
+import { PrematureEnd, reasonOf } from "./http-failure.js";
 import type { HttpResponse } from "./transport.js";
 
 /** A download that got on by as much since it last broke is going well: its failures are counted anew. */
@@ -14,6 +16,7 @@ interface Download {
   descriptor: Descriptor;
   what: string;
   signal: AbortSignal;
+  onRetry: OnRetry | undefined;
   /** Bytes that the reader has got. */
   delivered: number;
   /** Strong entity tag of what the bytes so far are of. */
@@ -32,10 +35,11 @@ export async function openBlob(
   descriptor: Descriptor,
   what: string,
   signal?: AbortSignal,
+  onRetry?: OnRetry,
 ): Promise<Readable> {
   const closed = new AbortController();
   const either = signal === undefined ? closed.signal : AbortSignal.any([signal, closed.signal]);
-  const download = { descriptor, what, signal: either, delivered: 0, etag: undefined, fromStart: false };
+  const download = { descriptor, what, signal: either, onRetry, delivered: 0, etag: undefined, fromStart: false };
   const chunks = downloadFrom(endpoints, download);
   try {
     // The first bytes are waited for, so that what is missing is reported at once.
@@ -79,6 +83,7 @@ async function* downloadFrom(endpoints: readonly Endpoint[], download: Download)
     } catch (error) {
       download.signal.throwIfAborted();
       if (i === endpoints.length - 1) throw await endpoint.explain(error, download.what);
+      log("warn", "registry", `${endpoint.site.host} does not give ${download.what}: ${reasonOf(error)}`);
       download.etag = undefined;
       download.fromStart = false;
     }
@@ -86,7 +91,7 @@ async function* downloadFrom(endpoints: readonly Endpoint[], download: Download)
 }
 
 async function* downloadFromOne(endpoint: Endpoint, download: Download): AsyncGenerator<Buffer> {
-  const backoff = new Backoff(endpoint.transport.limits, download.signal);
+  const backoff = new Backoff(endpoint.transport.limits, download.signal, download.onRetry);
   for (;;) {
     const before = download.delivered;
     try {

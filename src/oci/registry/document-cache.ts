@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { ImageError } from "../../errors.js";
@@ -72,6 +72,13 @@ export class DocumentCache {
       await using _lock = await acquireLock(`${path}.lock`);
       await replace(path, (partial) => writeFile(partial, `${JSON.stringify(content)}\n`));
     });
+  }
+
+  /** Forgets what the reference meant. Its documents stay. */
+  async forget(reference: RegistryReference): Promise<void> {
+    const path = this.#refPath(reference);
+    await using _lock = await acquireLock(`${path}.lock`);
+    await rm(path, { force: true });
   }
 
   /** Clears what killed processes left. */

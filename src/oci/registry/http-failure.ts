@@ -134,6 +134,11 @@ function ofConnection(code: string, error: Error): { reason: string; hint: strin
   return { reason: REASONS[code] ?? `${error.message} (${code})`, hint };
 }
 
+/** What went wrong in a few words, without secrets. */
+export function reasonOf(error: unknown): string {
+  return error instanceof HttpFailure ? error.message : (REASONS[codeOf(error)] ?? `it failed (${codeOf(error)})`);
+}
+
 export function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
 }

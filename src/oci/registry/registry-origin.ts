@@ -4,7 +4,7 @@ import { home, lease } from "../../store/index.js";
 import type { Digest } from "../digest.js";
 import type { Descriptor } from "../documents.js";
 import { isConfig, isIndex, isManifest } from "../media-types.js";
-import { type ImageOrigin, verifiableDigest } from "../origin.js";
+import { type ImageOrigin, type OnRetry, verifiableDigest } from "../origin.js";
 import { MAX_DOCUMENT_BYTES } from "../parse-document.js";
 import { formatReference, type RegistryReference } from "../reference.js";
 import { openBlob } from "./blob-stream.js";
@@ -47,10 +47,11 @@ export async function openRegistry(reference: RegistryReference, options: Regist
     const root = await opened.resolve(options.signal);
     return {
       name: opened.name,
+      isRemote: true,
       roots: [root],
       // The manifest's word is enough: asking for each layer would cost a request each.
       size: async (descriptor) => descriptor.size,
-      open: (descriptor, signal) => opened.open(descriptor, signal),
+      open: (descriptor, signal, onRetry) => opened.open(descriptor, signal, onRetry),
       [Symbol.asyncDispose]: close,
     };
   } catch (error) {
@@ -84,13 +85,13 @@ class CachedRepository implements AsyncDisposable {
     return resolve(this.#reference, { policy: this.#policy, cache: this.#cache, name: this.name, ask });
   }
 
-  async open(descriptor: Descriptor, signal: AbortSignal | undefined): Promise<Readable> {
+  async open(descriptor: Descriptor, signal?: AbortSignal, onRetry?: OnRetry): Promise<Readable> {
     const digest = verifiableDigest(descriptor, this.name);
     const kind = kindOf(descriptor.mediaType);
     if (kind === "layer") {
       const what = `layer ${digest} of ${this.name}`;
       if (this.#policy === "never") throw notHere(what);
-      return openBlob(this.#endpoints, descriptor, what, signal);
+      return openBlob(this.#endpoints, descriptor, what, signal, onRetry);
     }
     const bytes = (await this.#cache.read(digest)) ?? (await this.#fetch({ ...descriptor, digest }, kind, signal));
     return Readable.from([bytes]);

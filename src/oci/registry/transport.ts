@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Readable } from "node:stream";
 import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from "undici";
 import { UsageError } from "../../errors.js";
+import { log } from "../../log.js";
 import { isLoopback } from "./hosts.js";
 import type { NetworkLimits } from "./network-limits.js";
 import { certificateAuthorities } from "./trust.js";
@@ -47,6 +48,7 @@ export class Transport implements AsyncDisposable {
     { method = "GET", headers = {}, body, answerMs, signal }: HttpRequest,
   ): Promise<HttpResponse> {
     const dispatcher = await this.#dispatcherFor(url);
+    const start = performance.now();
     const content = typeof body === "function" ? await body(signal) : body;
     const response = await request(url, {
       dispatcher,
@@ -58,6 +60,7 @@ export class Transport implements AsyncDisposable {
     });
     // A body that fails while nobody reads it must not end the process.
     response.body.on("error", () => undefined);
+    log("debug", "registry", `${method} ${shownUrl(url)}: ${response.statusCode} after ${since(start)}`);
     return { status: response.statusCode, headers: response.headers, body: response.body, url };
   }
 
@@ -92,4 +95,13 @@ export class Transport implements AsyncDisposable {
       });
     }
   }
+}
+
+/** Of the specification's own paths all of it; elsewhere path and query are often a secret in themselves. */
+function shownUrl({ origin, pathname }: URL): string {
+  return pathname.startsWith("/v2/") ? origin + pathname : `${origin}/...`;
+}
+
+function since(start: number): string {
+  return `${(performance.now() - start).toFixed(0)} ms`;
 }

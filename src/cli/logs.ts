@@ -1,0 +1,46 @@
+import { once } from "node:events";
+import { Command, InvalidArgumentError } from "commander";
+import { findVm } from "../index.js";
+import { onInterrupt } from "./interrupt.js";
+import { wholeNumber } from "./options.js";
+
+interface LogFlags {
+  follow?: boolean;
+  tail?: number;
+  since?: Date;
+  timestamps?: boolean;
+}
+
+const UNITS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `supermachine logs`: what the workload of a VM in the background wrote. */
+export function logsCommand(): Command {
+  return new Command("logs")
+    .description("print the output of a VM that runs, or ran, in the background")
+    .argument("[target]", "a VM's name or the beginning of one, or its image; without one, the only VM")
+    .option("-f, --follow", "go on until the VM ends")
+    .option("-n, --tail <lines>", "only the last lines", wholeNumber)
+    .option(
+      "--since <time>",
+      "only lines from then on: a time such as 2026-11-21T10:00:00Z, or an age such as 10m",
+      moment,
+    )
+    .option("-t, --timestamps", "print the time of every line")
+    .addHelpText("after", "\nExamples:\n  supermachine logs -f web\n  supermachine logs --since 10m --tail 100 web")
+    .action(async (target: string | undefined, { timestamps, ...options }: LogFlags) => {
+      const signal = onInterrupt();
+      const vm = await findVm(target, { all: true });
+      for await (const { time, stream, text } of vm.logs({ ...options, signal })) {
+        const output = process[stream];
+        if (!output.write(timestamps ? `${time} ${text}` : text)) await once(output, "drain");
+      }
+    });
+}
+
+function moment(text: string): Date {
+  const age = /^(\d{1,6})([smhd])$/.exec(text);
+  const time = age ? Date.now() - Number(age[1]) * (UNITS[age[2] ?? ""] ?? 0) : Date.parse(text);
+  if (Number.isNaN(time))
+    throw new InvalidArgumentError("It is a time such as 2026-11-21T10:00:00Z, or an age such as 10m.");
+  return new Date(time);
+}

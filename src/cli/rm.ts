@@ -1,0 +1,19 @@
+import { Command } from "commander";
+import { findVm } from "../index.js";
+
+/** `supermachine rm`: removes what is left of VMs. */
+export function rmCommand(): Command {
+  return new Command("rm")
+    .description("remove what is kept of VMs that have ended: their record and their output")
+    .argument("<target...>", "VMs' names or beginnings of them")
+    .option("-f, --force", "end those that run")
+    .addHelpText("after", "\nExample:\n  supermachine rm web")
+    .action(async (targets: string[], { force }: { force?: boolean }) => {
+      for (const target of targets) {
+        const vm = await findVm(target, { all: true });
+        if (force) await vm.stop({ graceMs: 0 });
+        await vm.remove();
+        process.stdout.write(`${vm.name}\n`);
+      }
+    });
+}

@@ -1,0 +1,23 @@
+import { Command } from "commander";
+import { findVm } from "../index.js";
+import { onInterrupt } from "./interrupt.js";
+import { seconds } from "./run-detached.js";
+
+/** `supermachine stop`: ends VMs in order. */
+export function stopCommand(): Command {
+  return new Command("stop")
+    .description("end VMs: SIGTERM to the workload, SIGKILL after the grace")
+    .argument("[target...]", "VMs' names or beginnings of them, or their images; without one, the only VM")
+    .option("-t, --time <seconds>", "the grace (default: what --stop-grace said, else 10)", seconds)
+    .addHelpText("after", "\nExamples:\n  supermachine stop web\n  supermachine stop --time 60 db")
+    .action(async (targets: string[], { time }: { time?: number }) => {
+      const signal = onInterrupt();
+      const vms = await Promise.all(targets.length > 0 ? targets.map((target) => findVm(target)) : [findVm()]);
+      await Promise.all(
+        vms.map(async (vm) => {
+          await vm.stop({ signal, ...(time !== undefined && { graceMs: time * 1_000 }) });
+          process.stdout.write(`${vm.name}\n`);
+        }),
+      );
+    });
+}

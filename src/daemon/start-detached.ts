@@ -1,0 +1,84 @@
+import { fork } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import * as v from "valibot";
+import { UsageError, VmError } from "../errors.js";
+import type { Image } from "../image/index.js";
+import type { CommandChanges } from "../vm/index.js";
+import { placeOf } from "./record.js";
+import type { RestartPolicy } from "./restart-policy.js";
+import { RunningVm } from "./running-vm.js";
+import { SupervisorAnswer, type SupervisorSpec } from "./supervisor-spec.js";
+
+const MAIN = fileURLToPath(new URL("./supervisor-main.js", import.meta.url));
+const DEFAULT_GRACE_MS = 10_000;
+
+/** How a VM is started that outlives this process. */
+export interface DetachedOptions extends CommandChanges {
+  /** By default one made of the image's name. */
+  name?: string | undefined;
+  /** Variables on top of the image's own. */
+  env?: Record<string, string> | undefined;
+  /** Working directory; by default the image's. */
+  cwd?: string | undefined;
+  /** `name`, `uid`, `name:group` or `uid:gid`; by default the image's user. */
+  user?: string | undefined;
+  labels?: Record<string, string> | undefined;
+  /** Keeps nothing of the VM, its output included, once it has ended. */
+  remove?: boolean | undefined;
+  /** How long the workload has to end after SIGTERM; 10 s by default, as docker has it. */
+  graceMs?: number | undefined;
+  /** By default a workload that ended is not started again. */
+  restart?: RestartPolicy | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Starts an image's workload in a VM that goes on when this process ends, under a supervisor of its own. Resolves when the workload runs.
+ * @throws UsageError when the name is taken, VmError when the VM or its workload could not be started
+ */
+export async function startDetached(image: Image, options: DetachedOptions = {}): Promise<RunningVm> {
+  const { signal, name = nameFor(image), env = {}, labels = {}, remove = false, cwd, user } = options;
+  const { graceMs = DEFAULT_GRACE_MS, restart = { when: "no" } } = options;
+  const cmd = options.cmd && [...options.cmd];
+  const entrypoint = options.entrypoint && [...options.entrypoint];
+  const { snapshotPath } = image;
+  const spec = { name, snapshotPath, cmd, entrypoint, env, cwd, user, labels, remove, graceMs, restart };
+  signal?.throwIfAborted();
+  await superviseElsewhere(spec, signal);
+  return new RunningVm(name);
+}
+
+/** `python-0123456789ab`, a snapshot, becomes `python-a1b2c3`, a VM. */
+function nameFor(image: Image): string {
+  const stem = image.name.replace(/-[0-9a-f]{12}$/, "").slice(0, 48);
+  return `${stem}-${randomBytes(3).toString("hex")}`;
+}
+
+async function superviseElsewhere(spec: SupervisorSpec, signal: AbortSignal | undefined): Promise<void> {
+  const { folder, messages } = placeOf(spec.name);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const log = openSync(messages, "w", 0o600);
+  // `fork` gives it no terminal, no descriptor of ours but the log, and a session of its own: it outlives us.
+  const child = fork(MAIN, { detached: true, stdio: ["ignore", log, log, "ipc"] });
+  closeSync(log);
+  const abort = () => child.kill("SIGKILL");
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    child.send(spec);
+    const [message] = await Promise.race([once(child, "message"), once(child, "exit").then(() => [undefined])]);
+    signal?.throwIfAborted();
+    const answer = v.safeParse(SupervisorAnswer, message);
+    if (!answer.success)
+      throw new VmError(`the supervisor of ${spec.name} ended at once`, { hint: `See ${messages}.` });
+    if (answer.output.started) return;
+    const { message: text, code } = answer.output;
+    throw code === "ERR_SUPERMACHINE_USAGE" ? new UsageError(text) : new VmError(text);
+  } finally {
+    signal?.removeEventListener("abort", abort);
+    if (child.connected) child.disconnect();
+    child.unref();
+  }
+}

@@ -1,0 +1,143 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { execa } from "execa";
+import { afterEach, beforeAll, expect, test } from "vitest";
+import { home, type VmRecord } from "../../src/index.js";
+import { busyboxImage } from "../support/images.js";
+import { remainingWorkers } from "../support/leftovers.js";
+
+const CLI = "dist/cli/main.js";
+let busybox: string;
+
+const cli = (...args: string[]) => execa("node", [CLI, ...args], { reject: false, stdin: "ignore" });
+const inspect = async (name: string) => JSON.parse((await cli("inspect", name)).stdout)[0] as VmRecord;
+
+async function until(what: () => Promise<boolean>): Promise<void> {
+  for (const end = Date.now() + 30_000; !(await what()); await sleep(50)) {
+    if (Date.now() > end) throw new Error("it did not come about");
+  }
+}
+
+beforeAll(async () => {
+  busybox = `oci-archive:${(await busyboxImage()).archive}`;
+});
+
+afterEach(async () => {
+  for (const { name } of JSON.parse((await cli("ps", "--all", "--json")).stdout)) await cli("rm", "--force", name);
+  expect(await remainingWorkers()).toEqual([]);
+  expect((await cli("ps", "--all", "--json")).stdout).toBe("[]");
+});
+
+test("a VM in the background is listed, entered, read and stopped by other commands", async () => {
+  const script = "trap 'echo bye; exit 7' TERM; echo hello; echo oops >&2; while :; do sleep 0.1; done";
+  expect((await cli("run", "-d", "--name", "web", "-l", "a=b", busybox, "--", "sh", "-c", script)).stdout).toBe("web");
+  expect((await cli("ps")).stdout).toMatch(/^NAME.*\nweb .* up \d+ s/);
+  expect(await inspect("web")).toMatchObject({ status: "running", labels: { a: "b" }, isolation: "emulated (tcg)" });
+
+  await execa("node", [CLI, "exec", "-i", "web", "--", "sh", "-c", "cat > /tmp/x"], { input: "from outside" });
+  const { stdout, exitCode } = await cli(
+    "exec",
+    "-e",
+    "A=1",
+    "-w",
+    "/tmp",
+    "-u",
+    "app",
+    "--",
+    "sh",
+    "-c",
+    "cat x; echo $A; id -un; exit 3",
+  );
+  expect({ stdout, exitCode }).toEqual({ stdout: "from outside1\napp", exitCode: 3 });
+  expect((await cli("exec", "web", "--", "missing")).exitCode).toBe(127);
+  expect((await cli("exec", "web")).exitCode).toBe(2);
+
+  expect((await cli("run", "-d", "--name", "web", busybox, "--", "true")).stderr).toContain(
+    "a VM with the name web is running",
+  );
+  expect((await cli("stop", "we")).stdout).toBe("web");
+  expect(await inspect("web")).toMatchObject({ status: "exited", exitCode: 7 });
+  const logs = await cli("logs", "web");
+  expect([logs.stdout, logs.stderr]).toEqual(["hello\nbye", expect.stringMatching(/^oops\n/)]);
+  expect((await cli("logs", "--since", "1h", "--tail", "2", "web")).stdout).toMatch(/bye$/);
+  expect((await cli("exec", "web", "--", "true")).exitCode).toBe(2);
+});
+
+test("a command that ignores SIGTERM is killed after the grace, and logs -f ends with it", async () => {
+  await cli(
+    "run",
+    "-d",
+    "--name",
+    "deaf",
+    "--stop-grace",
+    "0.3",
+    busybox,
+    "--",
+    "sh",
+    "-c",
+    "trap '' TERM; echo up; while :; do sleep 0.1; done",
+  );
+  const following = cli("logs", "--follow", "deaf");
+  await cli("stop", "deaf");
+  expect(await inspect("deaf")).toMatchObject({ status: "exited", exitCode: 137 });
+  expect((await following).stdout).toBe("up");
+});
+
+test("a workload that fails is restarted, as often as was asked, in a fresh VM", async () => {
+  const script = "test -e /seen && echo again; touch /seen; echo run; exit 3";
+  await cli("run", "-d", "--name", "loop", "--restart", "on-failure:2", busybox, "--", "sh", "-c", script);
+  await until(async () => (await inspect("loop")).status === "exited");
+  expect(await inspect("loop")).toMatchObject({ exitCode: 3, restarts: 2 });
+  expect((await cli("logs", "loop")).stdout).toBe("run\nrun\nrun");
+});
+
+test("with --rm nothing is left once it has ended", async () => {
+  await cli("run", "-d", "--rm", "--name", "brief", busybox, "--", "true");
+  await until(async () => !existsSync(join(home().run, "vms", "brief")));
+});
+
+test("a command that cannot be started is reported at once", async () => {
+  const { stderr, exitCode } = await cli("run", "-d", "--name", "none", busybox, "--", "missing");
+  expect(stderr).toContain('Could not run "missing" in the guest');
+  expect(exitCode).toBe(1);
+});
+
+test("kill sends any signal; a supervisor that is killed takes its VM along and leaves no ghost", async () => {
+  await cli(
+    "run",
+    "-d",
+    "--name",
+    "one",
+    busybox,
+    "--",
+    "sh",
+    "-c",
+    "trap 'echo hup' HUP; while :; do sleep 0.1; done",
+  );
+  await cli("kill", "--signal", "HUP", "one");
+  await until(async () => (await cli("logs", "one")).stdout === "hup");
+  process.kill((await inspect("one")).pid, "SIGKILL");
+  await until(async () => (await inspect("one")).status === "failed");
+  expect((await cli("ps", "--json")).stdout).toBe("[]");
+  expect(await remainingWorkers()).toEqual([]);
+  // Its name is free again.
+  expect((await cli("run", "-d", "--name", "one", busybox, "--", "sleep", "1000")).stdout).toBe("one");
+});
+
+test("a client that is interrupted takes its command along, and nothing else", async () => {
+  await cli("run", "-d", "--name", "host", busybox, "--", "sleep", "1000");
+  const child = execa("node", [CLI, "exec", "host", "--", "sleep", "2000"], { reject: false });
+  const sleeps = async () => (await cli("exec", "host", "--", "ps")).stdout.includes("sleep 2000");
+  await until(sleeps);
+  child.kill("SIGINT");
+  expect((await child).exitCode).toBe(130);
+  await until(async () => !(await sleeps()));
+  expect((await inspect("host")).status).toBe("running");
+});
+
+test("its supervisor keeps no descriptor or terminal of the command that started it", async () => {
+  const { stdout } = await execa("sh", ["-c", `node ${CLI} run -d --name quiet ${busybox} -- sleep 1000 | cat`]);
+  expect(stdout).toBe("quiet");
+  expect(readFileSync(`/proc/${(await inspect("quiet")).pid}/stat`, "latin1").split(" ")[6]).toBe("0");
+});

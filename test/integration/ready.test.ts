@@ -1,0 +1,159 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { BakeError, Image, listImages, removeImage, UsageError, type Vm } from "../../src/index.js";
+import { busyboxImage } from "../support/images.js";
+import { litter, remainingWorkers } from "../support/leftovers.js";
+import { freshHome } from "../support/test-home.js";
+
+let reference: string;
+let current: ReturnType<typeof freshHome>;
+
+beforeAll(async () => {
+  reference = `oci-archive:${(await busyboxImage()).archive}`;
+  current = freshHome();
+});
+afterAll(() => current[Symbol.dispose]());
+afterEach(async () => {
+  expect(await remainingWorkers()).toEqual([]);
+  expect(litter()).toEqual([]);
+  for (const { name } of await listImages()) await removeImage(name);
+});
+
+const output = async (vm: Vm, script: string) => (await vm.run(["sh", "-c", script])).stdout.trim();
+const command = (script: string) => ({ entrypoint: ["sh", "-c"], cmd: [script] });
+const failure = (promise: Promise<unknown>) => promise.then(() => undefined).catch((error: unknown) => error as Error);
+
+describe("an image that is ready when its command listens", () => {
+  const server = command(
+    "echo started >> /tmp/starts; mkdir -p /srv; echo page > /srv/page; sleep 1; exec httpd -f -p 8080 -h /srv",
+  );
+
+  test("is captured with it running, and every VM serves at once", async () => {
+    const image = await Image.fromOci(reference, { ...server, ready: "listener", guestPort: 8080 });
+    expect(image).toMatchObject({ ready: "listener", guestPort: 8080 });
+    for (let i = 0; i < 2; i++) {
+      await using vm = await image.start();
+      expect(await output(vm, "wget -qO- http://127.0.0.1:8080/page; cat /tmp/starts")).toBe("page\nstarted");
+      expect(vm.workload).toBeUndefined();
+    }
+  });
+
+  test("is refused with its last words when the command ends", async () => {
+    const options = { ...command("echo no config >&2; exit 3"), ready: "listener" as const };
+    const error = await failure(Image.fromOci(reference, options));
+    expect(error).toBeInstanceOf(BakeError);
+    expect(error?.message).toMatch(
+      /ended with exit code 3 before it listened on port 80; its last output:\nno config$/,
+    );
+    expect(await listImages()).toEqual([]);
+  });
+
+  test("is refused with its last words and its ports when the command listens elsewhere", async () => {
+    const options = { ...server, ready: "listener" as const, guestPort: 80, readyTimeoutMs: 4_000 };
+    const error = await failure(Image.fromOci(reference, options));
+    expect(error).toBeInstanceOf(BakeError);
+    expect(error?.message).toMatch(
+      /did not listen on port 80 within 4000 ms: .*nobody listens on port 80, but on 8080/,
+    );
+    expect(await listImages()).toEqual([]);
+  });
+
+  test("leaves nothing when it is given up", async () => {
+    const controller = new AbortController();
+    const options = { ...command("sleep 1000"), ready: "listener" as const, signal: controller.signal };
+    setTimeout(() => controller.abort(new Error("enough")), 1_500);
+    await expect(Image.fromOci(reference, options)).rejects.toThrow("enough");
+    expect(await listImages()).toEqual([]);
+  });
+});
+
+describe("an image whose VMs start its command afresh", () => {
+  test("gives each VM a workload of its own", async () => {
+    const options = command("echo $(hostname) >> /tmp/starts; echo run by $(hostname); exec sleep 1000");
+    const image = await Image.fromOci(reference, { ...options, ready: "before-workload" });
+    for (const hostname of ["one", "two"]) {
+      await using vm = await image.start({ identity: { hostname } });
+      await vi.waitFor(() => expect(vm.workload?.output).toBe(`run by ${hostname}\n`), 10_000);
+      expect(await output(vm, "cat /tmp/starts")).toBe(hostname);
+      vm.workload?.kill();
+      expect(await vm.workload?.wait()).toEqual({ exitCode: 143, signal: "SIGTERM" });
+    }
+  });
+
+  test("does not start it again in what is captured of a VM", async () => {
+    const image = await Image.fromOci(reference, {
+      ...command("echo >> /tmp/starts; exec sleep 1000"),
+      ready: "before-workload",
+    });
+    await using vm = await image.start();
+    await vi.waitFor(async () => expect(await output(vm, "wc -l < /tmp/starts")).toBe("1"), 10_000);
+    const snapshot = await vm.snapshot(`${current.path}/snapshots/taken`);
+    await using restored = await snapshot.start();
+    await using fork = await vm.fork();
+    for (const each of [restored, ...fork.vms]) {
+      expect(await output(each, "wc -l < /tmp/starts")).toBe("1");
+      expect(each.workload).toBeUndefined();
+    }
+  });
+
+  test("does not start it when it is told not to", async () => {
+    const image = await Image.fromOci(reference, { ...command("touch /tmp/started"), ready: "before-workload" });
+    await using vm = await image.start({ workload: false });
+    expect(vm.workload).toBeUndefined();
+    expect(await output(vm, "sleep 0.5; ls /tmp")).toBe("");
+    await vm.startWorkload();
+    await vi.waitFor(async () => expect(await output(vm, "ls /tmp")).toBe("started"), 10_000);
+  });
+
+  test("fails to start with the command's own error", async () => {
+    const image = await Image.fromOci(reference, { entrypoint: ["/missing"], ready: "before-workload" });
+    await expect(image.start()).rejects.toMatchObject({ code: "ERR_SUPERMACHINE_EXEC", errno: "ENOENT" });
+  });
+});
+
+describe("a warm-up", () => {
+  test("is run once for its tag, and its files and processes are in every VM", async () => {
+    let runs = 0;
+    const warmup = async (vm: Vm) => {
+      runs++;
+      await vm.writeFile("/root/warm", `run ${runs}`);
+      await vm.exec(["sh", "-c", "while sleep 0.1; do date +%s%N > /tmp/alive; done"]);
+    };
+    const first = await Image.fromOci(reference, { warmup, warmupTag: "v1" });
+    const again = await Image.fromOci(reference, { warmup, warmupTag: "v1" });
+    expect(again.snapshotPath).toBe(first.snapshotPath);
+    expect(runs).toBe(1);
+    const other = await Image.fromOci(reference, { warmup, warmupTag: "v2" });
+    expect(runs).toBe(2);
+    await using vm = await other.start();
+    expect(await vm.readFile("/root/warm", "utf8")).toBe("run 2");
+    const alive = await output(vm, "cat /tmp/alive");
+    expect(await output(vm, "sleep 1; cat /tmp/alive")).not.toBe(alive);
+  });
+
+  test("sees the command that listens", async () => {
+    let page = "";
+    await Image.fromOci(reference, {
+      ...command("echo page > /page; exec httpd -f -p 80 -h /"),
+      ready: "listener",
+      warmupTag: "fetch",
+      warmup: async (vm) => {
+        page = await output(vm, "wget -qO- http://127.0.0.1/page");
+      },
+    });
+    expect(page).toBe("page");
+  });
+
+  test("that fails, hangs or stops its VM fails the bake, and nothing is left", async () => {
+    const cause = new RangeError("not today");
+    const failed = await failure(Image.fromOci(reference, { warmup: () => Promise.reject(cause), warmupTag: "v1" }));
+    expect(failed).toBeInstanceOf(BakeError);
+    expect(failed).toMatchObject({ cause, message: expect.stringContaining("failed: not today") });
+    const hung = { warmup: (vm: Vm) => vm.run(["sleep", "1000"]), warmupTag: "v1", warmupTimeoutMs: 1_000 };
+    expect((await failure(Image.fromOci(reference, hung)))?.message).toMatch(/did not end within 1000 ms/);
+    const stopped = await failure(Image.fromOci(reference, { warmup: (vm) => vm.stop(), warmupTag: "v1" }));
+    expect(stopped).toBeInstanceOf(BakeError);
+    const captured = { warmup: (vm: Vm) => vm.snapshot(`${current.path}/x`), warmupTag: "v1" };
+    expect((await failure(Image.fromOci(reference, captured)))?.cause).toBeInstanceOf(UsageError);
+    expect(await listImages()).toEqual([]);
+  });
+});
