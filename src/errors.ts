@@ -1,3 +1,5 @@
+import type { PoolStats } from "./pool/index.js";
+
 /** Extra facts an error can carry. */
 export interface ErrorDetails {
   /** What made this fail. */
@@ -115,6 +117,23 @@ export class NoSpaceError extends SupermachineError {
   constructor(message: string, details: ErrorDetails & { path: string }) {
     super("ERR_SUPERMACHINE_NO_SPACE", message, details);
     this.path = details.path;
+  }
+}
+
+/** A pool had nothing to give in time; `stats` are its figures at that moment. */
+export class PoolExhaustedError extends SupermachineError {
+  readonly stats: PoolStats;
+
+  constructor(message: string, details: ErrorDetails & { stats: PoolStats }) {
+    super("ERR_SUPERMACHINE_POOL_EXHAUSTED", message, details);
+    this.stats = details.stats;
+  }
+}
+
+/** A pool was used after it was closed, or closed while a caller waited. */
+export class PoolClosedError extends SupermachineError {
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("ERR_SUPERMACHINE_POOL_CLOSED", message, details);
   }
 }
 

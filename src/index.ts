@@ -18,8 +18,10 @@ export * from "./errors.js";
 export { ExecFailure } from "./guest/index.js";
 export {
   type BakeOptions,
+  closePools,
   Image,
   listImages,
+  Pool,
   type PushedImage,
   type PushOptions,
   pushImage,
@@ -30,6 +32,7 @@ export {
   type Warmup,
 } from "./image/index.js";
 export { LOG_LEVELS, type LogLevel, logLevel } from "./log.js";
+export { type Limits, setLimits } from "./machine/index.js";
 export {
   diskUsage,
   type ImageUsage,
@@ -43,6 +46,7 @@ export {
   type UnusedKind,
 } from "./maintenance/index.js";
 export { type PullPolicy, parseRegistryAuth, type RegistryAuth } from "./oci/index.js";
+export type { AcquireOptions, Latency, PoolOptions, PoolStats } from "./pool/index.js";
 export type { LayerState, LongWork, OnProgress, ProgressEvent, ProgressPhase, Retry } from "./progress.js";
 export { type SetupResult, setup } from "./setup.js";
 export { home } from "./store/index.js";

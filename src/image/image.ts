@@ -14,13 +14,15 @@ import {
 } from "../machine/index.js";
 import { Delta } from "../memory/index.js";
 import { isFor, parsePlatform } from "../oci/index.js";
+import type { AcquireOptions, PoolOptions } from "../pool/index.js";
 import type { LongWork } from "../progress.js";
 import { acquireLock, home, lease, rememberRoot, replace } from "../store/index.js";
-import { type RunConfiguration, Vm } from "../vm/index.js";
+import { type RunConfiguration, Vm, type VmOrigin } from "../vm/index.js";
 import { captureSnapshot, checksum } from "./bake.js";
 import { bakeImage } from "./bake-image.js";
 import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
 import { type BakeOptions, checkName, DEFAULT_GUEST_PORT, DEFAULT_HOSTNAME, isName } from "./options.js";
+import { defaultPool, Pool } from "./pool.js";
 import type { Ready } from "./ready.js";
 
 /** How a VM is started. */
@@ -122,19 +124,8 @@ export class Image {
 
   /** Starts a microVM by restoring the snapshot. @throws VmError, CacheInvalidError, CacheMissError */
   async start(options: StartOptions = {}): Promise<Vm> {
-    this.#source ??= this.#load();
-    // A failure may be mended (a layer put back), so it is not remembered.
-    const source = await this.#source.catch((error: unknown) => {
-      this.#source = undefined;
-      throw error;
-    });
-    const machine = await Machine.restore(this.#runtime, source, options);
-    const vm = new Vm(machine, {
-      config: this.config,
-      hostname: options.identity?.hostname ?? this.#metadata.hostname ?? DEFAULT_HOSTNAME,
-      snapshot: (running, folder, hostname) => this.#snapshot(running, folder, hostname),
-      fork: (running, identities, signal) => forkMachine(this.#runtime, running, identities, signal),
-    });
+    const machine = await Machine.restore(this.#runtime, await this.#loaded(), options);
+    const vm = new Vm(machine, this.#origin(), options.identity);
     if (this.ready !== "before-workload" || options.workload === false) return vm;
     try {
       await vm.startWorkload();
@@ -144,6 +135,33 @@ export class Image {
       await machine.stop();
       throw error;
     }
+  }
+
+  /**
+   * A clean microVM out of the pool that all users of this snapshot in this process share, with the default {@link PoolOptions}.
+   * @throws PoolExhaustedError when there is none in time, VmError, CacheInvalidError, CacheMissError
+   */
+  acquire(options: AcquireOptions = {}): Promise<Vm> {
+    const pool = defaultPool(`${this.snapshotPath}\0${this.#metadata.createdAt}`, () => this.pool());
+    return pool.acquire(options);
+  }
+
+  /** A pool of its own that keeps microVMs of this image ready. Close it when it is not needed any more. @throws UsageError */
+  pool(options: PoolOptions = {}): Pool {
+    const vmOf = (machine: Machine, giveBack: () => void) => new Vm(machine, this.#origin(), {}, giveBack);
+    const startsWorkload = this.ready === "before-workload";
+    const image = { memoryMiB: this.memoryMiB, startsWorkload, load: () => this.#loaded(), vmOf };
+    return new Pool(this.#runtime, image, options);
+  }
+
+  /** What a VM is told of this image. */
+  #origin(): VmOrigin {
+    return {
+      config: this.config,
+      hostname: this.#metadata.hostname ?? DEFAULT_HOSTNAME,
+      snapshot: (running, folder, hostname) => this.#snapshot(running, folder, hostname),
+      fork: (running, identities, signal) => forkMachine(this.#runtime, running, identities, signal),
+    };
   }
 
   #requireSize({ memoryMiB = this.memoryMiB, vcpus = this.vcpus }: BakeOptions): this {
@@ -162,6 +180,18 @@ export class Image {
     throw new UsageError(`the snapshot ${this.name} is for ${own}, not for ${platform}`, {
       hint: `Bake another one from ${this.#metadata.reference}.`,
     });
+  }
+
+  /** What is restored, read once. */
+  async #loaded(): Promise<RestoreSource> {
+    this.#source ??= this.#load();
+    try {
+      return await this.#source;
+    } catch (error) {
+      // A failure may be mended (a layer put back), so it is not remembered.
+      this.#source = undefined;
+      throw error;
+    }
   }
 
   async #load(): Promise<RestoreSource> {

@@ -8,6 +8,7 @@ export {
 export { boot } from "./boot.js";
 export { type ForkedMachines, forkMachine } from "./fork.js";
 export { CAPTURE_FILES, Machine, type RestoreOptions, type RestoreSource, templateSource } from "./machine.js";
+export { type Limits, MemoryLimit, type MemoryUser, memoryLimit, memoryOf, setLimits } from "./memory-limit.js";
 export { openRuntime, type Runtime } from "./runtime.js";
 export { Spares, spares } from "./spares.js";
 export { type StoredTemplate, storedTemplates } from "./stored-templates.js";

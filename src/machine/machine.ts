@@ -5,6 +5,7 @@ import { VmError } from "../errors.js";
 import { Agent, type SessionIdentity } from "../guest/index.js";
 import type { Delta, WorkerRam } from "../memory/index.js";
 import { home, openScratch } from "../store/index.js";
+import { memoryLimit, memoryOf } from "./memory-limit.js";
 import { DEVICE_STATE, type Runtime } from "./runtime.js";
 import { endSpare, type Spare, spares } from "./spares.js";
 import type { Template } from "./template.js";
@@ -29,37 +30,45 @@ export interface RestoreSource {
 export interface RestoreOptions {
   identity?: SessionIdentity | undefined;
   signal?: AbortSignal | undefined;
+  /** The memory that was counted for it already; it is let go of with the guest, or when the restore fails. */
+  memory?: Disposable | undefined;
 }
 
 /** A restored guest with its agent. It knows nothing of images. */
 export class Machine {
   readonly agent: Agent;
   readonly template: Template;
+  /** Resolves when the guest has ended; with the reason when that was not asked for. */
+  readonly ended: Promise<VmError | undefined>;
   readonly #worker: Worker;
   readonly #ram: WorkerRam;
+  readonly #memory: Disposable;
   #disks: Disk[];
   #stopped: Promise<void> | undefined;
   #paused = false;
   #lastTurn: Promise<unknown> = Promise.resolve();
 
-  private constructor(template: Template, worker: Worker, ram: WorkerRam, agent: Agent, disks: readonly Disk[]) {
-    this.template = template;
+  private constructor(source: RestoreSource, worker: Worker, ram: WorkerRam, agent: Agent, memory: Disposable) {
+    this.template = source.template;
     this.agent = agent;
     this.#worker = worker;
     this.#ram = ram;
-    this.#disks = [...disks];
-    void worker.exited.then((exit) => this.#ended(exit));
+    this.#memory = memory;
+    this.#disks = [...source.disks];
+    this.ended = worker.exited.then((exit) => this.#ended(exit));
   }
 
   /** Takes a spare or starts a worker, puts the RAM and the device state in place, and waits for the agent's answer. */
   static async restore(runtime: Runtime, source: RestoreSource, options: RestoreOptions = {}): Promise<Machine> {
     const { template, disks, delta, deviceState } = source;
     const { signal, identity } = options;
-    signal?.throwIfAborted();
-    const spare = await takeSpare(source);
-    const ram = spare?.ram ?? (await runtime.memory.open(template.ram));
-    let worker = spare?.worker;
+    const memory = options.memory ?? memoryLimit.count(memoryOf(template.hardware));
+    let [worker, ram]: [worker?: Worker, ram?: WorkerRam] = [];
     try {
+      signal?.throwIfAborted();
+      const spare = await takeSpare(source);
+      ram = spare?.ram ?? (await runtime.memory.open(template.ram));
+      worker = spare?.worker;
       worker ??= await runtime.hypervisor.prepare(template.hardware, ram.file, disks, signal);
       if (delta) await ram.apply(worker.pid, delta);
       await worker.loadDeviceState(deviceState);
@@ -72,10 +81,11 @@ export class Machine {
         ...(signal && { signal }),
       });
       const agent = await Promise.race([connected, died]);
-      return new Machine(template, worker, ram, agent, disks);
+      return new Machine(source, worker, ram, agent, memory);
     } catch (cause) {
       await worker?.kill();
-      await ram[Symbol.asyncDispose]();
+      await ram?.[Symbol.asyncDispose]();
+      memory[Symbol.dispose]();
       signal?.throwIfAborted();
       throw withDiagnostics("the guest could not be restored", cause, worker);
     }
@@ -196,13 +206,16 @@ export class Machine {
     this.agent.resume();
   }
 
-  /** Ends the guest: in order when `graceMs` is given, at once otherwise. Resolves when its process is gone. */
-  stop(options: { graceMs?: number } = {}): Promise<void> {
-    this.#stopped ??= this.#stop(options.graceMs);
+  /**
+   * Ends the guest: in order when `graceMs` is given, at once otherwise. What is under way fails, with `reason` if there is one.
+   * Resolves when its process is gone.
+   */
+  stop(options: { graceMs?: number; reason?: Error | undefined } = {}): Promise<void> {
+    this.#stopped ??= this.#stop(options.graceMs, options.reason);
     return this.#stopped;
   }
 
-  async #stop(graceMs: number | undefined): Promise<void> {
+  async #stop(graceMs: number | undefined, reason?: Error): Promise<void> {
     if (graceMs !== undefined) {
       // Only a running guest can shut down.
       await this.resume().catch(() => undefined);
@@ -210,18 +223,23 @@ export class Machine {
       // A guest that does not obey is ended all the same.
       await Promise.race([gone, this.#worker.exited]).catch(() => undefined);
     }
-    this.agent.close(new VmError("the microVM was stopped"));
+    const why = reason ? `: ${reason.message}` : "";
+    this.agent.close(new VmError(`the microVM was stopped${why}`, { cause: reason }));
     await this.#worker.kill();
     await this.#ram[Symbol.asyncDispose]();
+    this.#memory[Symbol.dispose]();
   }
 
   /** The process ended: on our request, or by itself, which fails everything that is under way. */
-  #ended(exit: WorkerExit): void {
-    if (!exit.expected && !this.#stopped) {
-      const how = exit.signal ? `was killed by ${exit.signal}` : `ended with code ${exit.code}`;
-      this.agent.close(new VmError(`the microVM's QEMU ${how}\n${this.#worker.diagnostics()}`.trimEnd()));
-    }
+  #ended(exit: WorkerExit): VmError | undefined {
+    const asked = exit.expected || this.#stopped !== undefined;
+    const how = exit.signal ? `was killed by ${exit.signal}` : `ended with code ${exit.code}`;
+    const failure = asked
+      ? undefined
+      : new VmError(`the microVM's QEMU ${how}\n${this.#worker.diagnostics()}`.trimEnd());
+    if (failure) this.agent.close(failure);
     void this.stop();
+    return failure;
   }
 }
 

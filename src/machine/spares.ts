@@ -1,5 +1,6 @@
 import type { Worker } from "../engine/index.js";
 import type { WorkerRam } from "../memory/index.js";
+import { type MemoryLimit, type MemoryUser, memoryLimit, WORKER_MIB } from "./memory-limit.js";
 import type { Runtime } from "./runtime.js";
 import type { Template } from "./template.js";
 
@@ -13,6 +14,8 @@ const RETRY_DELAY_MS = 5_000;
 export interface Spare {
   worker: Worker;
   ram: WorkerRam;
+  /** What is counted for it while it is a spare. */
+  memory: Disposable;
 }
 
 /** The spares of one template, for all images that are based on it. */
@@ -29,8 +32,15 @@ interface Shelf {
  * Started workers in reserve, so that a restore need not wait for a process to start. None are kept unless somebody wishes for
  * them. They do not keep this process alive, and none outlives it.
  */
-export class Spares {
+export class Spares implements MemoryUser {
   readonly #shelves = new Map<string, Shelf>();
+  readonly #limit: MemoryLimit;
+  readonly yields = true;
+
+  constructor(limit: MemoryLimit) {
+    this.#limit = limit;
+    limit.join(this);
+  }
 
   /** Keeps `count` spares for machines of `template` until the wish is disposed of. Wishes for one template add up. */
   wish(runtime: Runtime, template: Template, count: number): Disposable {
@@ -53,6 +63,7 @@ export class Spares {
     if (!shelf || !spare) return undefined;
     shelf.waiting.delete(spare);
     spare.worker.ref();
+    spare.memory[Symbol.dispose]();
     this.#balance(shelf, REFILL_DELAY_MS);
     return spare;
   }
@@ -60,6 +71,23 @@ export class Spares {
   /** How many spares are ready for machines of `template`. */
   count(template: Template): number {
     return this.#shelves.get(idOf(template))?.waiting.size ?? 0;
+  }
+
+  /** Ends a spare, for whoever needs its memory. */
+  reclaim(): number {
+    for (const { waiting } of this.#shelves.values()) {
+      for (const spare of waiting) {
+        waiting.delete(spare);
+        void endSpare(spare);
+        return WORKER_MIB;
+      }
+    }
+    return 0;
+  }
+
+  /** There is memory again for the spares that are missing. */
+  freed(): void {
+    for (const shelf of this.#shelves.values()) this.#balance(shelf, REFILL_DELAY_MS);
   }
 
   #shelf(runtime: Runtime, template: Template): Shelf {
@@ -82,16 +110,19 @@ export class Spares {
       if (typeof shelf.next === "object") clearTimeout(shelf.next);
       if (shelf.next !== "starting") shelf.next = undefined;
       if (shelf.wishes.size === 0 && !shelf.next) this.#shelves.delete(idOf(shelf.template));
-    } else if (!shelf.next) {
+    } else if (!shelf.next && this.#limit.obstacle(WORKER_MIB, true) === undefined) {
       shelf.next = setTimeout(() => void this.#start(shelf), delayMs).unref();
     }
   }
 
   async #start(shelf: Shelf): Promise<void> {
+    shelf.next = undefined;
+    // Somebody may have taken the memory meanwhile.
+    if (this.#limit.obstacle(WORKER_MIB, true) !== undefined) return;
     shelf.next = "starting";
     let delayMs = 0;
     try {
-      const spare = await startSpare(shelf);
+      const spare = await startSpare(shelf, this.#limit.count(WORKER_MIB, true));
       spare.worker.unref();
       shelf.waiting.add(spare);
       void spare.worker.exited.then(() => this.#lost(shelf, spare));
@@ -112,20 +143,23 @@ export class Spares {
 }
 
 /** The spares of this process. */
-export const spares = new Spares();
+export const spares = new Spares(memoryLimit);
 
 /** Ends a spare that is not needed. */
-export async function endSpare({ worker, ram }: Spare): Promise<void> {
+export async function endSpare({ worker, ram, memory }: Spare): Promise<void> {
   await worker.kill();
   await ram[Symbol.asyncDispose]();
+  memory[Symbol.dispose]();
 }
 
-async function startSpare({ runtime, template }: Shelf): Promise<Spare> {
-  const ram = await runtime.memory.open(template.ram);
+async function startSpare({ runtime, template }: Shelf, memory: Disposable): Promise<Spare> {
+  let ram: WorkerRam | undefined;
   try {
-    return { ram, worker: await runtime.hypervisor.prepare(template.hardware, ram.file, []) };
+    ram = await runtime.memory.open(template.ram);
+    return { ram, memory, worker: await runtime.hypervisor.prepare(template.hardware, ram.file, []) };
   } catch (error) {
-    await ram[Symbol.asyncDispose]();
+    await ram?.[Symbol.asyncDispose]();
+    memory[Symbol.dispose]();
     throw error;
   }
 }

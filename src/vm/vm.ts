@@ -1,6 +1,6 @@
 import { posix } from "node:path";
 import type { Readable } from "node:stream";
-import { UsageError } from "../errors.js";
+import { UsageError, VmError } from "../errors.js";
 import type { SessionIdentity } from "../guest/index.js";
 import type { Image } from "../image/index.js";
 import { type ForkedMachines, isolation, type Machine } from "../machine/index.js";
@@ -37,26 +37,31 @@ export interface VmOrigin {
 
 /** A running microVM. */
 export class Vm implements AsyncDisposable {
-  readonly #machine: Machine;
+  readonly #own: Machine;
   readonly #origin: VmOrigin;
   #workload: Workload | undefined;
+  readonly #giveBack: (() => void) | undefined;
+  #released = false;
+
   /** The host name that it was given. */
   readonly hostname: string;
 
-  constructor(machine: Machine, origin: VmOrigin, identity: SessionIdentity = {}) {
-    this.#machine = machine;
+  /** @param giveBack gives the machine back to the pool that it belongs to */
+  constructor(machine: Machine, origin: VmOrigin, identity: SessionIdentity = {}, giveBack?: () => void) {
+    this.#own = machine;
     this.#origin = origin;
+    this.#giveBack = giveBack;
     this.hostname = identity.hostname ?? origin.hostname;
   }
 
   /** Process id of the hypervisor that runs this VM. */
   get pid(): number {
-    return this.#machine.pid;
+    return this.#own.pid;
   }
 
   /** How strongly this VM is separated from the host: `hardware (kvm)`, `emulated (tcg)`, ... */
   get isolation(): string {
-    return isolation(this.#machine.template.hardware.accelerator);
+    return isolation(this.#own.template.hardware.accelerator);
   }
 
   /**
@@ -117,7 +122,7 @@ export class Vm implements AsyncDisposable {
   }
 
   /** Captures the VM, with its processes and memory, as a snapshot in the new folder `folder`; the VM runs on. */
-  snapshot(folder: string): Promise<Image> {
+  async snapshot(folder: string): Promise<Image> {
     return this.#origin.snapshot(this.#machine, folder, this.hostname);
   }
 
@@ -138,31 +143,47 @@ export class Vm implements AsyncDisposable {
    * Lets the guest stand still until {@link resume}. Commands, input and file operations begun or going on meanwhile wait (their
    * own time limits run on); snapshots and forks can be taken. Pausing a paused VM does nothing.
    */
-  pause(): Promise<void> {
+  async pause(): Promise<void> {
     return this.#machine.pause();
   }
 
   /** Lets a paused guest go on. Its wall clock is right before anything that waited is done. */
-  resume(): Promise<void> {
+  async resume(): Promise<void> {
     return this.#machine.resume();
   }
 
   /** Whether the guest stands still because of {@link pause}. */
   get paused(): boolean {
-    return this.#machine.paused;
+    return this.#own.paused;
   }
 
   /**
    * Ends the VM in order: its processes get SIGTERM and `graceMs` (5 s by default) to end, then it is powered off.
-   * Resolves when nothing of it is left.
+   * Resolves when nothing of it is left. A pool replaces what is stopped.
    */
-  stop(options: { graceMs?: number } = {}): Promise<void> {
-    return this.#machine.stop({ graceMs: options.graceMs ?? DEFAULT_GRACE_MS });
+  async stop(options: { graceMs?: number } = {}): Promise<void> {
+    if (!this.#released) await this.#own.stop({ graceMs: options.graceMs ?? DEFAULT_GRACE_MS });
   }
 
-  /** Ends the VM at once. */
+  /**
+   * Ends the VM at once; resolves when nothing of it is left. A VM of a pool goes back there instead, without waiting for its end,
+   * and cannot be used any more. More than once is harmless.
+   */
+  async release(): Promise<void> {
+    if (!this.#giveBack) return this.#own.stop();
+    if (!this.#released) this.#giveBack();
+    this.#released = true;
+  }
+
+  /** The same as {@link release}. */
   [Symbol.asyncDispose](): Promise<void> {
-    return this.#machine.stop();
+    return this.release();
+  }
+
+  /** What was given back may be somebody else's by now. */
+  get #machine(): Machine {
+    if (this.#released) throw new VmError("this microVM was given back to its pool", { hint: "Acquire another one." });
+    return this.#own;
   }
 
   #path(path: string): string {

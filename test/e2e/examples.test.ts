@@ -7,6 +7,7 @@ import { remainingWorkers } from "../support/leftovers.js";
 const EXPECTED: Record<string, string> = {
   "files.ts": "[1, 2, 3]",
   "fork.ts": "clone-0 0\nclone-1 1\nclone-2 4\nprepared",
+  "pool.ts": "1 4 9 16 25 36",
   "run.ts": "42 0",
   "snapshot.ts": "one ready\ntwo ready",
   "stream.ts": "ONE\nTWO\n0",

@@ -1,11 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Runtime, Template } from "../../src/machine/index.js";
-import { Machine, Spares, spares } from "../../src/machine/index.js";
+import { Machine, MemoryLimit, Spares, spares } from "../../src/machine/index.js";
 import type { MemoryStrategy } from "../../src/memory/index.js";
 import { FakeHypervisor, fakeAgents } from "./fake-hypervisor.js";
 
 let hypervisor: FakeHypervisor;
 let disposed: number;
+let limit: MemoryLimit;
 let reserve: Spares;
 
 const memory: MemoryStrategy = {
@@ -32,7 +33,8 @@ beforeEach(() => {
   vi.useFakeTimers();
   hypervisor = new FakeHypervisor("answers");
   disposed = 0;
-  reserve = new Spares();
+  limit = new MemoryLimit();
+  reserve = new Spares(limit);
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -97,6 +99,32 @@ describe("spares", () => {
     prepare.mockRestore();
     await vi.advanceTimersByTimeAsync(10_000);
     expect(reserve.count(template())).toBe(1);
+  });
+
+  test("count in the memory limit while they wait, keep within it, and come back with the memory", async () => {
+    limit.set(100);
+    const other = limit.count(50);
+    reserve.wish(runtime(), template(), 2);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect([reserve.count(template()), limit.usedMiB]).toEqual([0, 50]);
+    other[Symbol.dispose]();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect([reserve.count(template()), limit.usedMiB]).toEqual([1, 64]);
+    limit.set(200);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect([reserve.count(template()), limit.usedMiB]).toEqual([2, 128]);
+    reserve.take(template());
+    expect(limit.usedMiB).toBe(64);
+  });
+
+  test("are given up for whoever needs their memory", async () => {
+    limit.set(100);
+    reserve.wish(runtime(), template(), 1);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(limit.obstacle(100)).toBeUndefined();
+    limit.count(50);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect([reserve.count(template()), asked("kill"), limit.usedMiB]).toEqual([0, 1, 50]);
   });
 
   test("that became ready after the wish was withdrawn are ended", async () => {

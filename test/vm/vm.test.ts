@@ -193,3 +193,53 @@ describe("files", () => {
 test("a VM tells its process and how it is separated", () => {
   expect(vmThat({})).toMatchObject({ pid: 77, isolation: "emulated (tcg)" });
 });
+
+describe("a VM of a pool", () => {
+  const config = { entrypoint: [], cmd: [], env: {}, workdir: "/", user: "" };
+  const template = { hardware: { accelerator: "tcg" } };
+
+  function pooled() {
+    const calls: string[] = [];
+    const machine = { template, pid: 77, stop: async () => void calls.push("stop") } as unknown as Machine;
+    const origin = { config, hostname: "host" } as unknown as ConstructorParameters<typeof Vm>[1];
+    return {
+      calls,
+      vm: new Vm(machine, origin, {}, () => void calls.push("give back")),
+      plain: new Vm(machine, origin),
+    };
+  }
+
+  test("goes back there once, by release or by the end of its scope, and cannot be used then", async () => {
+    const { calls, vm } = pooled();
+    {
+      await using scoped = vm;
+      await scoped.release();
+    }
+    await vm.stop();
+    expect(calls).toEqual(["give back"]);
+    expect(vm.pid).toBe(77);
+    for (const use of [
+      vm.run(["true"]),
+      vm.exec(["true"]),
+      vm.readFile("/x"),
+      vm.snapshot("/y"),
+      vm.fork(),
+      vm.pause(),
+    ]) {
+      await expect(use).rejects.toThrow(/was given back to its pool/);
+    }
+  });
+
+  test("is ended by stop, and given back afterwards all the same", async () => {
+    const { calls, vm } = pooled();
+    await vm.stop();
+    await vm.release();
+    expect(calls).toEqual(["stop", "give back"]);
+  });
+
+  test("is not what others are: they are ended by their release", async () => {
+    const { calls, plain } = pooled();
+    await plain.release();
+    expect(calls).toEqual(["stop"]);
+  });
+});

@@ -1,0 +1,150 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { VmError } from "../errors.js";
+import { ExecFailure } from "../guest/index.js";
+import {
+  Machine,
+  type MemoryUser,
+  memoryLimit,
+  memoryOf,
+  type RestoreSource,
+  type Runtime,
+  spares,
+} from "../machine/index.js";
+import type { PoolSource } from "../pool/index.js";
+
+/** What a guest that idles has to answer within, once it is looked at. */
+const CHECK_LIMIT_MS = 5_000;
+const WARM_LIMIT_MS = 10_000;
+/** More than the agent takes in before it has written some, so that a full disk shows. */
+const PROBE_BYTES = 1 << 20;
+/** Which one is ready while the next is restored. */
+const SPARES = 1;
+
+/** Restores the machines of a pool, and tells how they are. */
+export class MachineSource implements PoolSource<Machine> {
+  readonly #runtime: Runtime;
+  readonly #load: () => Promise<RestoreSource>;
+  readonly #memoryMiB: number;
+  readonly #reused: boolean;
+  readonly #user: MemoryUser;
+  #wish: Disposable | undefined;
+  #active = false;
+
+  /**
+   * @param user the pool, as far as it takes memory
+   * @param reused whether machines are lent again as they are left
+   */
+  constructor(
+    runtime: Runtime,
+    load: () => Promise<RestoreSource>,
+    image: { memoryMiB: number },
+    user: MemoryUser,
+    reused: boolean,
+  ) {
+    this.#runtime = runtime;
+    this.#load = load;
+    this.#memoryMiB = memoryOf(image);
+    this.#user = user;
+    this.#reused = reused;
+  }
+
+  async create(signal: AbortSignal): Promise<Machine> {
+    // Counted before the first wait, so that two that start at a time do not both find room.
+    const memory = memoryLimit.count(this.#memoryMiB);
+    const source = await this.#load().catch((error: unknown) => {
+      memory[Symbol.dispose]();
+      throw error;
+    });
+    return Machine.restore(this.#runtime, source, { signal, memory });
+  }
+
+  async destroy(machine: Machine, reason?: Error): Promise<void> {
+    await machine.stop({ reason }).catch(() => undefined);
+  }
+
+  ended(machine: Machine): Promise<Error | undefined> {
+    return machine.ended;
+  }
+
+  /**
+   * Runs the image's shell once, where it has one. Under emulation the first process that a restored guest starts takes 90 ms, for the
+   * guest kernel's code has to be translated; here that is over before anyone waits for it.
+   */
+  async warm({ agent }: Machine): Promise<void> {
+    try {
+      const signal = AbortSignal.timeout(WARM_LIMIT_MS);
+      const shell = await agent.exec({ argv: ["sh", "-c", ":"] }, { signal });
+      await shell.wait();
+    } catch (error) {
+      if (!(error instanceof ExecFailure)) throw new VmError("the guest does not start a process", { cause: error });
+    }
+  }
+
+  async check(machine: Machine): Promise<void> {
+    // Whoever had it may have left it standing still.
+    await machine.resume();
+    const failure = await startNothing(machine, CHECK_LIMIT_MS);
+    if (failure.errno !== "EACCES") throw new VmError(`the guest cannot start a process: ${failure.message}`);
+    if (this.#reused) await this.#probeDisk(machine);
+  }
+
+  async ping(machine: Machine): Promise<void> {
+    if (!machine.paused) await startNothing(machine);
+  }
+
+  hold(machine: Machine, held: boolean): void {
+    if (held) machine.ref();
+    else machine.unref();
+  }
+
+  obstacle(): string | undefined {
+    return memoryLimit.obstacle(this.#memoryMiB);
+  }
+
+  makeRoom(): void {
+    memoryLimit.makeRoom(this.#user);
+  }
+
+  active(active: boolean): void {
+    if (active === this.#active) return;
+    this.#active = active;
+    this.#wish?.[Symbol.dispose]();
+    this.#wish = undefined;
+    if (active) void this.#wishForSpares();
+  }
+
+  async #wishForSpares(): Promise<void> {
+    const source = await this.#load().catch(() => undefined);
+    if (source && this.#active) this.#wish ??= spares.wish(this.#runtime, source.template, SPARES);
+  }
+
+  /** A file that is given up before its end leaves nothing behind, but does not get far on a full disk. */
+  async #probeDisk({ agent }: Machine): Promise<void> {
+    const enough = new AbortController();
+    const limit = AbortSignal.timeout(CHECK_LIMIT_MS);
+    const signal = AbortSignal.any([enough.signal, limit]);
+    async function* content() {
+      yield Buffer.alloc(PROBE_BYTES);
+      enough.abort();
+      await sleep(CHECK_LIMIT_MS, undefined, { signal });
+    }
+    await agent.writeFile("/.supermachine", content(), { signal }).catch((error: unknown) => {
+      if (!enough.signal.aborted) throw error;
+    });
+  }
+}
+
+/**
+ * Has the guest start what is no program: a process is made as for any command, which then finds that it cannot become a folder. It
+ * is the cheapest question whose answer says that commands would run.
+ */
+async function startNothing({ agent }: Machine, limitMs?: number): Promise<ExecFailure> {
+  const limit = limitMs === undefined ? {} : { signal: AbortSignal.timeout(limitMs) };
+  try {
+    await agent.exec({ argv: ["/"] }, limit);
+  } catch (error) {
+    if (error instanceof ExecFailure) return error;
+    throw error;
+  }
+  throw new VmError("the guest started a folder");
+}
