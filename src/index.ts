@@ -58,6 +58,7 @@ export {
   type Fork,
   type ForkFailure,
   type ForkOptions,
+  type MemoryUsage,
   parseEnv,
   type RunConfiguration,
   type RunOptions,

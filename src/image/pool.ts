@@ -53,7 +53,9 @@ export class Pool implements AsyncDisposable {
     const vm = this.#image.vmOf(lease.resource, () => lease.release());
     if (!this.#image.startsWorkload) return vm;
     try {
-      await vm.startWorkload(options.signal ? { signal: options.signal } : {});
+      // Without the signal, which would go on to kill it later.
+      await vm.startWorkload();
+      options.signal?.throwIfAborted();
       return vm;
     } catch (error) {
       lease.release();

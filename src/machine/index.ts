@@ -1,3 +1,4 @@
+export type { MemoryUsage } from "../memory/index.js";
 export {
   type AcceleratorVerdict,
   candidates,

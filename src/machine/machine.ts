@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Disk, Worker, WorkerExit } from "../engine/index.js";
 import { VmError } from "../errors.js";
 import { Agent, type SessionIdentity } from "../guest/index.js";
-import type { Delta, WorkerRam } from "../memory/index.js";
+import { type Delta, type MemoryUsage, readMemoryUsage, type WorkerRam } from "../memory/index.js";
 import { home, openScratch } from "../store/index.js";
 import { memoryLimit, memoryOf } from "./memory-limit.js";
 import { DEVICE_STATE, type Runtime } from "./runtime.js";
@@ -113,6 +113,11 @@ export class Machine {
   /** The guest's last console lines and the hypervisor's messages. */
   diagnostics(): string {
     return this.#worker.diagnostics();
+  }
+
+  /** What the machine takes of the host's memory. */
+  memory(): Promise<MemoryUsage> {
+    return readMemoryUsage(this.pid, this.#ram.file);
   }
 
   /** Gives the running guest more disks. */

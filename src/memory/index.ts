@@ -2,3 +2,4 @@ export { clone, RAM_COPY } from "./clone.js";
 export { Delta } from "./delta.js";
 export { procfs } from "./procfs.js";
 export type { MemoryStrategy, WorkerRam } from "./strategy.js";
+export { type MemoryUsage, readMemoryUsage } from "./usage.js";

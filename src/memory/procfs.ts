@@ -1,12 +1,14 @@
 import { closeSync, openSync, readFileSync, readSync, statSync, writeSync } from "node:fs";
 import { VmError } from "../errors.js";
 import { Delta } from "./delta.js";
-import { PAGE_SIZE, type PageRun, RunCollector } from "./page-runs.js";
+import { PAGE_SIZE, type PageRun, pageBuffer, RunCollector } from "./page-runs.js";
 import type { MemoryStrategy, WorkerRam } from "./strategy.js";
 
 const PAGEMAP_ENTRY = 8;
 /** Pages whose pagemap entries are read at once (512 KiB of entries, 256 MiB of RAM). */
 const PAGEMAP_BATCH = 65_536;
+/** One read or write takes less than 2 GiB. */
+const MOST_AT_ONCE = 2 ** 30;
 /** Bits of a pagemap entry's upper half (Documentation/admin-guide/mm/pagemap.rst): 63, 62 and 61 of the whole. */
 const PRESENT = 0x8000_0000;
 const SWAPPED = 0x4000_0000;
@@ -54,7 +56,7 @@ class PrivateMapping implements WorkerRam {
   async capture(pid: number): Promise<Delta> {
     const mapping = this.#find(pid);
     const { runs, pages } = ownPages(pid, mapping);
-    const buffer = Buffer.allocUnsafe(pages * PAGE_SIZE);
+    const buffer = pageBuffer(pages);
     const memory = openSync(`/proc/${pid}/mem`, "r");
     try {
       let to = 0;
@@ -125,12 +127,14 @@ function ownPages(pid: number, mapping: { address: number; bytes: number }): { r
 
 function readFully(file: number, into: Buffer, at: number, bytes: number, position: number): void {
   for (let done = 0; done < bytes; ) {
-    const count = readSync(file, into, at + done, bytes - done, position + done);
+    const count = readSync(file, into, at + done, Math.min(bytes - done, MOST_AT_ONCE), position + done);
     if (count === 0) throw new VmError("the guest's memory ended early while it was read");
     done += count;
   }
 }
 
 function writeFully(file: number, from: Buffer, at: number, bytes: number, position: number): void {
-  for (let done = 0; done < bytes; ) done += writeSync(file, from, at + done, bytes - done, position + done);
+  for (let done = 0; done < bytes; ) {
+    done += writeSync(file, from, at + done, Math.min(bytes - done, MOST_AT_ONCE), position + done);
+  }
 }

@@ -44,12 +44,14 @@ export function cloneIdentities(options: ForkOptions, hostname: string): Require
   if (!Number.isInteger(count) || count < 1 || count > MOST_CLONES) {
     throw new UsageError(`count is ${count}; it is a whole number from 1 to ${MOST_CLONES}`);
   }
+  // A clone of a clone is named after the first of them all.
+  const base = hostname.replace(/-[0-9a-f]{6}$/, "").slice(0, BASE_NAME_LENGTH);
   return Array.from({ length: count }, (_, index) => {
     const machineId = randomBytes(16).toString("hex");
     const given = identity?.(index) ?? {};
     return {
       machineId: given.machineId ?? machineId,
-      hostname: given.hostname ?? `${hostname.slice(0, BASE_NAME_LENGTH)}-${machineId.slice(0, 6)}`,
+      hostname: given.hostname ?? `${base}-${machineId.slice(0, 6)}`,
     };
   });
 }

@@ -1,3 +1,4 @@
+export type { MemoryUsage } from "../machine/index.js";
 export type { ExecOptions, RunOptions, RunResult } from "./exec-options.js";
 export type { ExitStatus } from "./exit-status.js";
 export type { Fork, ForkFailure, ForkOptions } from "./fork.js";

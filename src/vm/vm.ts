@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 import { UsageError, VmError } from "../errors.js";
 import type { SessionIdentity } from "../guest/index.js";
 import type { Image } from "../image/index.js";
-import { type ForkedMachines, isolation, type Machine } from "../machine/index.js";
+import { type ForkedMachines, isolation, type Machine, type MemoryUsage } from "../machine/index.js";
 import { type ExecOptions, execRequest, type RunOptions, type RunResult } from "./exec-options.js";
 import { cloneIdentities, type Fork, type ForkOptions, forkOf } from "./fork.js";
 import { VmProcess } from "./process.js";
@@ -134,7 +134,7 @@ export class Vm implements AsyncDisposable {
    * @throws UsageError, VmError when this VM cannot be captured
    */
   async fork(options: ForkOptions = {}): Promise<Fork> {
-    const identities = cloneIdentities(options, this.#origin.hostname);
+    const identities = cloneIdentities(options, this.hostname);
     const forked = await this.#origin.fork(this.#machine, identities, options.signal);
     return forkOf(forked, (machine, index) => new Vm(machine, this.#origin, identities[index]));
   }
@@ -150,6 +150,11 @@ export class Vm implements AsyncDisposable {
   /** Lets a paused guest go on. Its wall clock is right before anything that waited is done. */
   async resume(): Promise<void> {
     return this.#machine.resume();
+  }
+
+  /** What the VM takes of the host's memory, and whether it shares its template's. Linux only. @throws VmError */
+  memory(): Promise<MemoryUsage> {
+    return this.#machine.memory();
   }
 
   /** Whether the guest stands still because of {@link pause}. */

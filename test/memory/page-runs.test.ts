@@ -1,5 +1,7 @@
+import { constants } from "node:buffer";
 import { expect, test } from "vitest";
-import { RunCollector } from "../../src/memory/page-runs.js";
+import { VmError } from "../../src/errors.js";
+import { pageBuffer, RunCollector } from "../../src/memory/page-runs.js";
 
 test.each([
   ["none", [], []],
@@ -19,4 +21,11 @@ test.each([
   for (const page of pages) collector.add(page);
   expect(collector.runs).toEqual(runs);
   expect(collector.pages).toBe(pages.length);
+});
+
+test("more pages than a buffer can hold are an error that says so", () => {
+  expect(pageBuffer(3)).toHaveLength(12_288);
+  const tooMany = Math.floor(constants.MAX_LENGTH / 4096) + 1;
+  expect(() => pageBuffer(tooMany)).toThrow(VmError);
+  expect(() => pageBuffer(tooMany)).toThrow(/the guest has changed \d+\.\d GiB of its memory/);
 });

@@ -28,6 +28,11 @@ describe("the identities of clones", () => {
     expect(cloneIdentities({}, "x".repeat(64))[0]?.hostname).toHaveLength(64);
   });
 
+  test("of a clone do not grow", () => {
+    expect(cloneIdentities({}, "web-0123ab")[0]?.hostname).toMatch(/^web-[0-9a-f]{6}$/);
+    expect(cloneIdentities({}, "web-server")[0]?.hostname).toMatch(/^web-server-[0-9a-f]{6}$/);
+  });
+
   test.each([0, -1, 1.5, 1001, Number.NaN])("cannot be %d", (count) => {
     expect(() => cloneIdentities({ count }, "web")).toThrow(UsageError);
   });

@@ -42,6 +42,10 @@ describe.each([
     expect(args.join(" ")).not.toMatch(/-net|virtio-net|-daemonize|-pidfile|server=on|path=\/|telnet|tcp:/);
   });
 
+  test("has no balloon: QEMU would give pages back by punching holes into the template that all workers share", () => {
+    expect(args.join(" ")).not.toMatch(/balloon|page-reporting|virtio-mem|discard-data/);
+  });
+
   test("has the processors and memory of its shape", () => {
     expect(value(args, "-smp")).toBe("2");
     expect(value(args, "-m")).toBe("256M");
