@@ -52,10 +52,11 @@ module.exports = {
     mayOnlyUse("engine", ["memory", "store"]),
     mayOnlyUse("assets", ["engine", "store"]),
     mayOnlyUse("machine", ["assets", "engine", "guest", "memory", "store"]),
-    mayOnlyUse("image", ["engine", "guest", "machine", "memory", "oci", "pool", "rootfs", "store", "vm"]),
+    mayOnlyUse("mounts", ["guest"]),
+    mayOnlyUse("image", ["engine", "guest", "machine", "memory", "mounts", "oci", "pool", "rootfs", "store", "vm"]),
     mayOnlyUse("doctor", ["assets", "engine", "machine", "store"]),
     mayOnlyUse("maintenance", ["assets", "image", "machine", "memory", "oci", "rootfs", "store"]),
-    mayOnlyUse("daemon", ["guest", "image", "store", "vm"]),
+    mayOnlyUse("daemon", ["guest", "image", "mounts", "store", "vm"]),
     mayOnlyUse("vm", ["machine", "guest", "image"]),
     {
       name: "cli-uses-the-library",

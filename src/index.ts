@@ -45,6 +45,7 @@ export {
   type StoreUsage,
   type UnusedKind,
 } from "./maintenance/index.js";
+export { type MountOptions, parseMount, type SymlinkPolicy } from "./mounts/index.js";
 export { type PullPolicy, parseRegistryAuth, type RegistryAuth } from "./oci/index.js";
 export type { AcquireOptions, Latency, PoolOptions, PoolStats } from "./pool/index.js";
 export type { LayerState, LongWork, OnProgress, ProgressEvent, ProgressPhase, Retry } from "./progress.js";

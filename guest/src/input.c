@@ -37,7 +37,7 @@ void input_trim(uint32_t slot) {
   madvise(ring_of(slot), RING_SIZE, MADV_DONTNEED);
 }
 
-static void consumed(struct stream *stream, uint32_t length) {
+void input_consumed(struct stream *stream, uint32_t length) {
   struct input *input = &stream->input;
   input->consumed += length;
   /* Few frames of credit, but always before the host runs dry. */
@@ -62,7 +62,7 @@ static uint32_t write_input(struct stream *stream, const uint8_t *bytes, uint32_
     }
   }
   if (input->fd < 0) done = length;
-  consumed(stream, done);
+  input_consumed(stream, done);
   return done;
 }
 

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "stream.h"
 
+#include "fuse.h"
 #include "link.h"
 #include "loop.h"
 #include "power.h"
@@ -75,6 +76,10 @@ void output_expire(struct stream *stream) {
 /* Reads into the link's own buffer, so that nothing waits anywhere else. */
 static void send_output(struct stream *stream, int channel) {
   struct output *output = &stream->outputs[channel];
+  if (stream->relay) {
+    if (channel == 0) fuse_send(stream);
+    return;
+  }
   if (output->fd < 0 || !output->readable || output->credit == 0) return;
   size_t most = output->credit < DATA_MAX ? output->credit : DATA_MAX;
   ssize_t got = read(output->fd, link_data_space(stream->link), most);
@@ -141,11 +146,25 @@ static void send_credit(struct stream *stream) {
   stream->input.consumed = 0;
 }
 
+/* From here on the stream ends in good order whenever the folder is unmounted. */
+static void send_mounted(struct stream *stream) {
+  send_result(stream, stream->result, stream->result_used);
+  struct writer writer = {.bytes = stream->result, .size = sizeof stream->result};
+  write_kind(&writer, RESULT_DONE);
+  stream->result_used = writer.used;
+}
+
 static void send_due(struct stream *stream) {
   if (stream->due & DUE_STARTED) send_started(stream);
+  if (stream->due & DUE_MOUNTED) send_mounted(stream);
   if (stream->due & DUE_CREDIT) send_credit(stream);
   if (stream->due & DUE_EXITED) send_exited(stream);
   stream->due = 0;
+}
+
+/* A task that has not yet said whether it runs; until then nothing of it is passed on. */
+static bool is_starting(const struct stream *stream) {
+  return stream->status_fd >= 0 && (stream->kind == KIND_EXEC || stream->kind == KIND_FUSE);
 }
 
 static bool outputs_ended(const struct stream *stream) {
@@ -176,6 +195,8 @@ static void finish(struct stream *stream) {
 
 static bool has_something(const struct stream *stream) {
   if (stream->due) return true;
+  if (is_starting(stream)) return false;
+  if (fuse_has_rest(stream) && stream->outputs[0].credit > 0) return true;
   for (int i = 0; i < OUTPUTS; i++) {
     const struct output *output = &stream->outputs[i];
     if (output->fd < 0 ? output->open : output->readable && output->credit > 0) return true;
@@ -189,7 +210,7 @@ void stream_wake(struct stream *stream) {
 
 void stream_service(struct stream *stream) {
   send_due(stream);
-  for (int i = 0; i < OUTPUTS; i++) {
+  for (int i = 0; i < OUTPUTS && !is_starting(stream); i++) {
     send_output(stream, i);
     send_end(stream, i);
   }

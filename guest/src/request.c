@@ -110,6 +110,15 @@ static const char *listener_field(struct listener_request *listener, struct fiel
   }
 }
 
+static const char *fuse_field(struct fuse_request *fuse, struct field *field) {
+  switch (field->tag) {
+    case 1: return read_string(field, PATH_LENGTH_MAX, &fuse->path);
+    case 2: READ_UINT(field, fuse->flags); return (fuse->flags & ~(uint32_t)MOUNT_FLAGS) ? "an unknown mount flag" : NULL;
+    case 3: return read_string(field, USER_LENGTH_MAX, &fuse->user);
+    default: return unknown(field);
+  }
+}
+
 static const char *open_field(struct request *request, struct field *field) {
   switch (request->kind) {
     case KIND_EXEC: return exec_field(&request->exec, field);
@@ -118,11 +127,12 @@ static const char *open_field(struct request *request, struct field *field) {
     case KIND_ASSEMBLE: return assemble_field(&request->assemble, field);
     case KIND_SHUTDOWN: return shutdown_field(request, field);
     case KIND_AWAIT_LISTENER: return listener_field(&request->listener, field);
+    case KIND_FUSE: return fuse_field(&request->fuse, field);
   }
   return "an unknown kind";
 }
 
-static bool is_kind(uint16_t kind) { return (kind >= KIND_EXEC && kind <= KIND_SHUTDOWN) || kind == KIND_AWAIT_LISTENER; }
+static bool is_kind(uint16_t kind) { return (kind >= KIND_EXEC && kind <= KIND_SHUTDOWN) || kind == KIND_AWAIT_LISTENER || kind == KIND_FUSE; }
 
 static const char *prepare(struct request *request, uint16_t kind) {
   if (!is_kind(kind)) return "an unknown kind";
@@ -143,6 +153,7 @@ static const char *missing(const struct request *request) {
   if (request->kind == KIND_FILE_READ || request->kind == KIND_FILE_WRITE) {
     if (!request->file.path || !request->file.path[0]) return "no path";
   }
+  if (request->kind == KIND_FUSE && (!request->fuse.path || request->fuse.path[0] != '/')) return "no absolute path";
   for (size_t i = 0; request->kind == KIND_ASSEMBLE && i < request->assemble.file_count; i++) {
     if (request->assemble.files[i].path[0] != '/') return "an extra file whose path is not absolute";
   }

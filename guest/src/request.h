@@ -4,10 +4,11 @@
 
 #include "wire.h"
 
-enum request_kind { KIND_EXEC = 1, KIND_FILE_READ, KIND_FILE_WRITE, KIND_ASSEMBLE, KIND_SHUTDOWN, KIND_AWAIT_LISTENER = 40 };
+enum request_kind { KIND_EXEC = 1, KIND_FILE_READ, KIND_FILE_WRITE, KIND_ASSEMBLE, KIND_SHUTDOWN, KIND_AWAIT_LISTENER = 40, KIND_FUSE = 56 };
 
 enum exec_flag { EXEC_STDIN = 1, EXEC_MERGED = 2, EXEC_TTY = 4, EXEC_CREATE_CWD = 8, EXEC_FLAGS = 15 };
 enum write_flag { WRITE_CREATE_PARENTS = 1, WRITE_FLAGS = 1 };
+enum mount_flag { MOUNT_READ_ONLY = 1, MOUNT_FLAGS = 1 };
 enum control_operation { CONTROL_SIGNAL = 1, CONTROL_RESIZE };
 
 enum {
@@ -66,6 +67,13 @@ struct listener_request {
   uint32_t timeout_ms;
 };
 
+/* A folder of the host at `path`, its files shown as the user's. */
+struct fuse_request {
+  const char *path;
+  const char *user;
+  uint32_t flags;
+};
+
 struct request {
   enum request_kind kind;
   union {
@@ -73,6 +81,7 @@ struct request {
     struct file_request file;
     struct assemble_request assemble;
     struct listener_request listener;
+    struct fuse_request fuse;
     uint32_t grace_ms;
   };
 };

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "stream.h"
 
+#include "fuse.h"
 #include "link.h"
 #include "log.h"
 #include "loop.h"
@@ -93,6 +94,10 @@ const char *stream_open(struct link *link, uint32_t id, struct request *request)
   if (request->kind == KIND_ASSEMBLE && request->assemble.hostname) session_set_hostname(request->assemble.hostname);
   int error = 0;
   const char *message = refusal(request, &error);
+  if (!message && request->kind == KIND_FUSE && !fuse_reserve(stream)) {
+    error = EUSERS;
+    message = "as many host folders are mounted as can be";
+  }
   if (!message) {
     error = task_start(stream, request);
     message = "the task could not be started";
@@ -162,6 +167,7 @@ void stream_settle(struct stream *stream) {
   for (int i = 0; i < OUTPUTS; i++) open |= stream->outputs[i].fd >= 0;
   if (open) return;
   if (stream->input.touched) input_trim(stream_slot(stream));
+  fuse_end(stream);
   stream->generation++;
 }
 
@@ -178,6 +184,7 @@ static void read_status(struct stream *stream) {
     if (got < 0 && errno == EAGAIN) return;
     close(stream->status_fd);
     stream->status_fd = -1;
+    if (stream->kind == KIND_EXEC) task_started_apart(stream);
   }
 }
 
@@ -206,6 +213,7 @@ void stream_event(uint32_t slot, uint32_t generation, unsigned role, uint32_t ev
     case ROLE_STATUS:
       read_status(stream);
       if (stream->kind == KIND_ASSEMBLE && stream->status_fd < 0 && said_done(stream)) adopt_init(stream);
+      if (stream->kind == KIND_FUSE && stream->status_fd < 0) fuse_begin(stream);
       break;
     case ROLE_INPUT: input_pump(stream); break;
     case ROLE_OUTPUT: output_event(stream, 0, events); break;
@@ -270,5 +278,6 @@ void streams_expire(void) {
 }
 
 void streams_trim(void) {
+  fuse_trim();
   while (slots_used > 0 && !in_use(&streams[slots_used - 1])) slots_used--;
 }

@@ -7,10 +7,11 @@
 #include <sys/types.h>
 
 struct link;
+struct relay;
 
 enum { STREAMS_MAX = 1024, OUTPUTS = 2, RESULT_SIZE = 512 };
 
-enum due { DUE_STARTED = 1, DUE_EXITED = 2, DUE_CREDIT = 4 };
+enum due { DUE_STARTED = 1, DUE_EXITED = 2, DUE_CREDIT = 4, DUE_MOUNTED = 8 };
 
 /* A channel from the task to the host. */
 struct output {
@@ -52,6 +53,7 @@ struct stream {
   int64_t grace_end_ms;
   struct input input;
   struct output outputs[OUTPUTS];
+  struct relay *relay; /* of a host folder's stream (fuse.c) */
   struct stream *next_ready;
   size_t result_used;
   uint8_t result[RESULT_SIZE]; /* a built-in task's last RESULT, or why a command did not start */
@@ -93,6 +95,8 @@ void input_init(void);
 void input_take(struct stream *stream, const uint8_t *bytes, uint32_t length);
 void input_pump(struct stream *stream);
 void input_close(struct stream *stream);
+/* Bytes have left the window: some of it may be given back. */
+void input_consumed(struct stream *stream, uint32_t length);
 void input_trim(uint32_t slot);
 /* and from the task to the host (output.c). The stream has no session: its output is thrown away until the process ends. */
 void output_orphan(struct stream *stream);

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "stream.h"
 
+#include "fuse.h"
 #include "link.h"
 #include "pty.h"
 
@@ -16,9 +17,11 @@ const char *stream_data(struct link *link, const struct frame *frame, const uint
   if (stream->input.ending) return "DATA after END";
   if (frame->length > stream->input.window) return "more bytes than were allowed";
   stream->input.window -= frame->length;
-  input_take(stream, bytes, frame->length);
+  const char *wrong = NULL;
+  if (stream->kind == KIND_FUSE) wrong = fuse_take(stream, bytes, frame->length);
+  else input_take(stream, bytes, frame->length);
   stream_wake(stream);
-  return NULL;
+  return wrong;
 }
 
 const char *stream_end(struct link *link, const struct frame *frame) {

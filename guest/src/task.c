@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "task.h"
 
+#include "fuse.h"
 #include "log.h"
 #include "loop.h"
 #include "pty.h"
@@ -24,7 +25,8 @@ enum { LOW_FDS = 10, BULK_PIPE = 1 << 18 };
 /*
  * A command's child says here how far it got. It runs in the agent's own memory until it has become the command, and the
  * agent waits for that: a fork would copy page tables and fault on every page that either touches, which takes longer than the
- * rest together. So what is done before execve must not wait for anything that the agent itself has to serve.
+ * rest together. So what is done before execve must not wait for anything that the agent itself has to serve: where folders
+ * of the host are mounted, a command is forked after all, and says by its status pipe how it went.
  */
 struct launch {
   pid_t pid; /* as the workload sees it */
@@ -124,6 +126,7 @@ static _Noreturn void run_built_in(const struct request *request, const struct e
   if (request->kind == KIND_SHUTDOWN) shutdown_run(request->grace_ms);
   if (request->kind == KIND_AWAIT_LISTENER) listener_run(&request->listener);
   enter_workload();
+  if (request->kind == KIND_FUSE) fuse_mount_run(&request->fuse);
   if (request->kind == KIND_FILE_READ) file_read_run(&request->file);
   file_write_run(&request->file);
 }
@@ -140,6 +143,15 @@ static int run_command(void *argument) {
   take_descriptors(command->ends, command->request->flags & EXEC_MERGED);
   enter_workload();
   exec_run(command->request);
+}
+
+static _Noreturn void run_command_apart(const struct exec_request *request, const struct ends *ends) {
+  reset_signals();
+  take_descriptors(ends, request->flags & EXEC_MERGED);
+  uint32_t pid = (uint32_t)getpid();
+  if (write(TASK_STATUS, &pid, sizeof pid) != sizeof pid) _exit(1);
+  enter_workload();
+  exec_run(request);
 }
 
 /* --- the parent --- */
@@ -168,6 +180,8 @@ static int make_ends(struct ends *ends, const struct request *request) {
   int error = 0;
   if (request->kind == KIND_EXEC) {
     const struct exec_request *exec = &request->exec;
+    if (fuse_in_use()) error = make_pipe(ends, 3, false);
+    if (error) return error;
     if (exec->flags & EXEC_TTY) return make_terminal(ends, exec);
     if (exec->flags & EXEC_STDIN) error = make_pipe(ends, 0, true);
     if (!error) error = make_pipe(ends, 1, false);
@@ -175,6 +189,7 @@ static int make_ends(struct ends *ends, const struct request *request) {
     return error;
   }
   error = make_pipe(ends, 3, false);
+  if (!error && request->kind == KIND_FUSE) error = fuse_open(&ends->ours[1], &ends->theirs[1]);
   if (!error && request->kind == KIND_FILE_READ) error = make_pipe(ends, 1, false);
   if (!error && request->kind == KIND_FILE_WRITE) error = make_pipe(ends, 0, true);
   return error;
@@ -191,6 +206,23 @@ static pid_t start_built_in(const struct request *request, const struct ends *en
   pid_t pid = (pid_t)syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
   if (pid == 0) run_built_in(request, ends);
   return pid;
+}
+
+static pid_t fork_command(const struct exec_request *request, const struct ends *ends) {
+  pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+  if (pid == 0) run_command_apart(request, ends);
+  return pid;
+}
+
+void task_started_apart(struct stream *stream) {
+  uint32_t pid = 0;
+  if (stream->result_used >= sizeof pid) {
+    memcpy(&pid, stream->result, sizeof pid);
+    stream->result_used -= sizeof pid;
+    memmove(stream->result, stream->result + sizeof pid, stream->result_used);
+  }
+  stream->workload_pid = (pid_t)pid;
+  if (stream->result_used == 0) stream->due |= DUE_STARTED;
 }
 
 static pid_t start_command(const struct exec_request *request, const struct ends *ends) {
@@ -215,7 +247,7 @@ static int watch(struct stream *stream, uint32_t slot, const struct ends *ends) 
     int fd = ends->ours[1 + i];
     stream->outputs[i].fd = fd;
     stream->outputs[i].open = fd >= 0;
-    if (fd >= 0 && !loop_watch(fd, EPOLLIN | EPOLLET, roles[i], slot, stream->generation)) return errno;
+    if (fd >= 0 && !stream->relay && !loop_watch(fd, EPOLLIN | EPOLLET, roles[i], slot, stream->generation)) return errno;
   }
   stream->input.fd = ends->ours[0];
   stream->status_fd = ends->ours[3];
@@ -243,9 +275,11 @@ int task_start(struct stream *stream, const struct request *request) {
   struct ends ends = {{-1, -1, -1, -1}, {-1, -1, -1, -1}};
   bool command = request->kind == KIND_EXEC;
   int error = make_ends(&ends, request);
+  bool apart = ends.ours[3] >= 0;
   if (!error) {
     widen_pipe(stream, &ends);
-    stream->pid = command ? start_command(&request->exec, &ends) : start_built_in(request, &ends);
+    if (!command) stream->pid = start_built_in(request, &ends);
+    else stream->pid = apart ? fork_command(&request->exec, &ends) : start_command(&request->exec, &ends);
     if (stream->pid < 0) error = errno;
   }
   close_all(ends.theirs);
@@ -254,7 +288,7 @@ int task_start(struct stream *stream, const struct request *request) {
     close_all(ends.ours);
     return error;
   }
-  if (command) note_start(stream);
+  if (command && !apart) note_start(stream);
   /* Descriptors that cannot be watched end with the stream; the child is killed with it. */
   return watch(stream, stream_slot(stream), &ends);
 }

@@ -16,6 +16,9 @@ void tasks_init(void);
 /* Starts the task and fills the stream's descriptors; 0 or an errno. A command that cannot start leaves its FAILED in `result`. */
 int task_start(struct stream *stream, const struct request *request);
 
+/* The status pipe of a command that was started in a memory of its own has ended: it runs, or has said why not. */
+void task_started_apart(struct stream *stream);
+
 /* For children: say how it went, and end. */
 _Noreturn void task_fail(int error, enum stage stage, const char *format, ...) __attribute__((format(printf, 3, 4)));
 _Noreturn void task_done(struct writer *writer);

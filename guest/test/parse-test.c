@@ -17,7 +17,7 @@ static uint32_t random_below(uint32_t limit) {
 
 static size_t random_fields(uint8_t *bytes, size_t size) {
   struct writer writer = {.bytes = bytes, .size = size};
-  write_kind(&writer, (uint16_t)(random_below(8) ? random_below(7) : KIND_AWAIT_LISTENER));
+  write_kind(&writer, (uint16_t)(random_below(4) ? random_below(7) : random_below(4) ? KIND_FUSE : KIND_AWAIT_LISTENER));
   uint32_t count = random_below(12);
   for (uint32_t i = 0; i < count; i++) {
     uint8_t value[80];
@@ -80,6 +80,7 @@ static void test_refusals(void) {
     {KIND_FILE_READ, 1, "", 0},       {KIND_FILE_WRITE, 2, "abcd", 4}, {KIND_ASSEMBLE, 1, "\xff\xff", 2}, {KIND_ASSEMBLE, 5, "abc", 3},
     {KIND_ASSEMBLE, 5, "\0\0\0\0\3\0etc", 9}, {KIND_ASSEMBLE, 5, "\0\0\0\0\xff\0/e", 8}, {0, 1, "x", 1}, {KIND_SHUTDOWN + 1, 1, "x", 1},
     {KIND_AWAIT_LISTENER, 1, "\0\0", 2}, {KIND_AWAIT_LISTENER, 2, "\1\0\0\0", 4}, {KIND_AWAIT_LISTENER, 1, "\1\0\0", 3},
+    {KIND_FUSE, 1, "relative", 8},    {KIND_FUSE, 2, "\2\0\0\0", 4},   {KIND_FUSE, 4, "x", 1},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     uint8_t bytes[64];

@@ -46,6 +46,10 @@ static void check_request(const struct request *request, const uint8_t *payload,
         check(file->content + file->length <= payload + length);
       }
       break;
+    case KIND_FUSE:
+      check(request->fuse.path[0] == '/' && strlen(request->fuse.path) <= PATH_LENGTH_MAX);
+      check(!request->fuse.user || strlen(request->fuse.user) <= USER_LENGTH_MAX);
+      break;
     case KIND_SHUTDOWN: break;
     case KIND_AWAIT_LISTENER: check(request->listener.port > 0); break;
   }

@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option } from "commander";
-import { parseRegistryAuth } from "../index.js";
+import { type MountOptions, parseMount, parseRegistryAuth } from "../index.js";
 
 /** Collects an option that may be given several times. */
 export function collect(value: string, former: string[] = []): string[] {
@@ -27,6 +27,13 @@ export function duration(text: string): number {
   const factor = UNITS_MS[unit];
   if (factor === undefined) throw new InvalidArgumentError("It is a number with s, m, h, d or w, such as 24h or 7d.");
   return Number(count) * factor;
+}
+
+/** `--mount`, any number of them. */
+export function mountOption(): Option {
+  const what = "show a folder of this machine to the microVM; can be repeated";
+  const add = (text: string, former: MountOptions[] = []) => [...former, parseMount(text)];
+  return new Option("--mount <host:guest[:ro][:deny|opaque|follow]>", what).argParser(add);
 }
 
 /** `--pull`, of every command that opens an image. */

@@ -1,5 +1,13 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { type Image, parseEnv, parseRestartPolicy, type RestartPolicy, startDetached, UsageError } from "../index.js";
+import {
+  type Image,
+  type MountOptions,
+  parseEnv,
+  parseRestartPolicy,
+  type RestartPolicy,
+  startDetached,
+  UsageError,
+} from "../index.js";
 import { collect } from "./options.js";
 
 /** Options of `run` that only mean something with `--detach`. */
@@ -18,6 +26,7 @@ interface Workload {
   user?: string;
   cmd?: readonly string[];
   entrypoint?: readonly string[];
+  mounts: readonly MountOptions[];
   signal: AbortSignal;
 }
 

@@ -1,8 +1,24 @@
 import { Command } from "commander";
-import { ExecFailure, Image, type PullPolicy, parseEnv, type RegistryAuth, UsageError } from "../index.js";
+import {
+  ExecFailure,
+  Image,
+  type MountOptions,
+  type PullPolicy,
+  parseEnv,
+  type RegistryAuth,
+  UsageError,
+} from "../index.js";
 import { attach, terminalSize } from "./attach.js";
 import { Interrupted, onInterrupt } from "./interrupt.js";
-import { collect, memoryMiB, platformOption, pullOption, registryAuthOption, wholeNumber } from "./options.js";
+import {
+  collect,
+  memoryMiB,
+  mountOption,
+  platformOption,
+  pullOption,
+  registryAuthOption,
+  wholeNumber,
+} from "./options.js";
 import { type ProgressFlags, progressOption, quietOption, withProgress } from "./progress/index.js";
 import { addDetachOptions, checkDetachFlags, type DetachFlags, runDetached } from "./run-detached.js";
 import { detachKeysOption } from "./terminal/detach-keys-option.js";
@@ -21,6 +37,7 @@ interface RunFlags extends ProgressFlags, DetachFlags {
   detachKeys: Buffer;
   pull?: PullPolicy;
   registryAuth?: RegistryAuth;
+  mount?: MountOptions[];
 }
 
 const EXAMPLES = `
@@ -30,6 +47,7 @@ snapshot (see \`supermachine images\`).
 Examples:
   supermachine run python:3.12-slim -- python3 -V
   supermachine run oci-archive:python.tar -- python3 -c 'print(6*7)'
+  supermachine run --mount .:/src --workdir /src node:22-slim -- npm test
   supermachine run --memory 512M --env DEBUG=1 oci-layout:./app
   supermachine run -it debian:12 -- bash
   supermachine run -d --name web --restart on-failure nginx
@@ -51,6 +69,7 @@ export function runCommand(): Command {
     .addOption(registryAuthOption())
     .option("--name <name>", "name of the snapshot that is made; with --detach, of the VM")
     .option("--entrypoint <cmd>", "replace the image's entrypoint; empty for none")
+    .addOption(mountOption())
     .option("-i, --interactive", "connect standard input")
     .option("-t, --tty", "run it on a terminal")
     .addOption(detachKeysOption())
@@ -95,10 +114,10 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     ...(flags.entrypoint !== undefined && { entrypoint: flags.entrypoint === "" ? [] : [flags.entrypoint] }),
   };
   if (detach) {
-    await runDetached(image, flags, { ...workload, name });
+    await runDetached(image, flags, { ...workload, name, mounts: mountsOf(flags) });
     return 0;
   }
-  await using vm = await image.start({ signal, workload: false });
+  await using vm = await image.start({ signal, workload: false, mounts: mountsOf(flags) });
   const stdin = interactive ? ("pipe" as const) : ("ignore" as const);
   const options = { ...workload, stdin, ...(tty && { tty, ...terminalSize() }) };
   try {
@@ -112,4 +131,9 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     process.stderr.write(`supermachine: ${error.message}\n`);
     return error.exitCode;
   }
+}
+
+/** What the host's user owns belongs to whoever runs the command. */
+function mountsOf({ mount = [], user }: RunFlags): MountOptions[] {
+  return user === undefined ? mount : mount.map((each) => ({ ...each, owner: user }));
 }

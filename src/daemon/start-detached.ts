@@ -2,10 +2,12 @@ import { fork } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { closeSync, mkdirSync, openSync } from "node:fs";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as v from "valibot";
 import { UsageError, VmError } from "../errors.js";
 import type { Image } from "../image/index.js";
+import type { MountOptions } from "../mounts/index.js";
 import type { CommandChanges } from "../vm/index.js";
 import { placeOf } from "./record.js";
 import type { RestartPolicy } from "./restart-policy.js";
@@ -25,6 +27,8 @@ export interface DetachedOptions extends CommandChanges {
   cwd?: string | undefined;
   /** `name`, `uid`, `name:group` or `uid:gid`; by default the image's user. */
   user?: string | undefined;
+  /** Folders of the host, as in {@link StartOptions}. */
+  mounts?: readonly MountOptions[] | undefined;
   labels?: Record<string, string> | undefined;
   /** Keeps nothing of the VM, its output included, once it has ended. */
   remove?: boolean | undefined;
@@ -45,7 +49,8 @@ export async function startDetached(image: Image, options: DetachedOptions = {})
   const cmd = options.cmd && [...options.cmd];
   const entrypoint = options.entrypoint && [...options.entrypoint];
   const { snapshotPath } = image;
-  const spec = { name, snapshotPath, cmd, entrypoint, env, cwd, user, labels, remove, graceMs, restart };
+  const mounts = (options.mounts ?? []).map((each) => ({ ...each, host: resolve(each.host) }));
+  const spec = { name, snapshotPath, mounts, cmd, entrypoint, env, cwd, user, labels, remove, graceMs, restart };
   signal?.throwIfAborted();
   await superviseElsewhere(spec, signal);
   return new RunningVm(name);

@@ -11,6 +11,15 @@ export const SupervisorSpec = v.object({
   env: v.record(v.string(), v.string()),
   cwd: v.optional(v.string()),
   user: v.optional(v.string()),
+  mounts: v.array(
+    v.object({
+      host: v.string(),
+      guest: v.string(),
+      readOnly: v.optional(v.boolean()),
+      symlinks: v.optional(v.picklist(["deny", "opaque", "follow"])),
+      owner: v.optional(v.string()),
+    }),
+  ),
   labels: v.record(v.string(), v.string()),
   /** Nothing is kept of the VM once it has ended. */
   remove: v.boolean(),

@@ -5,6 +5,7 @@ import { type AssembleRequest, encodeAssemble, encodeShutdown } from "./assemble
 import { decodeFailure, ResultKind } from "./failure.js";
 import { FieldWriter } from "./fields.js";
 import { type FileContent, openRead, type ReadOptions, readFile, type WriteOptions, writeFile } from "./files.js";
+import { type FuseHandler, type FuseRequest, mountFuse } from "./fuse.js";
 import { Link } from "./link.js";
 import { encodeAwaitListener } from "./listener.js";
 import { type ExecRequest, type GuestProcess, startProcess } from "./process.js";
@@ -14,6 +15,7 @@ const SEED_BYTES = 64;
 const CONNECT_TIMEOUT_MS = 30_000;
 const QUIESCE_TIMEOUT_MS = 10_000;
 const ASSEMBLE_TIMEOUT_MS = 15_000;
+const MOUNT_TIMEOUT_MS = 15_000;
 const SHUTDOWN_GRACE_MS = 2_000;
 
 /** What a session gives the guest besides the time and a random seed. */
@@ -101,6 +103,12 @@ export class Agent {
     // The guest gives up first, and knows what there is instead.
     const payload = encodeAwaitListener(port, timeoutMs);
     await this.#request(payload, `see a listener on port ${port}`, timeoutMs + 5_000, signal);
+  }
+
+  /** Mounts a file system of the host's in the workload's root; `handler` serves it from then on. Rejects with VmError. */
+  async mountFuse(request: FuseRequest, handler: FuseHandler, options: { signal?: AbortSignal } = {}): Promise<void> {
+    const mounted = mountFuse(this.#bulk, request, handler);
+    await this.#within(mounted, MOUNT_TIMEOUT_MS, `the guest to mount ${request.path}`, options.signal);
   }
 
   /** For a snapshot: sends nothing more until {@link resume}, and waits until the agent has taken in what was sent. */

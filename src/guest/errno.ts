@@ -37,8 +37,10 @@ const NAMES: Readonly<Record<number, string>> = {
   39: "ENOTEMPTY",
   40: "ELOOP",
   61: "ENODATA",
+  71: "EPROTO",
   75: "EOVERFLOW",
   80: "ELIBBAD",
+  87: "EUSERS",
   95: "EOPNOTSUPP",
   107: "ENOTCONN",
   110: "ETIMEDOUT",
@@ -47,6 +49,13 @@ const NAMES: Readonly<Record<number, string>> = {
   122: "EDQUOT",
   123: "ENOMEDIUM",
 };
+
+const NUMBERS = new Map(Object.entries(NAMES).map(([number, name]) => [name, Number(number)]));
+
+/** Linux's number of an error that a host names, wherever that host is. */
+export function errnoNumber(name: string): number | undefined {
+  return NUMBERS.get(name);
+}
 
 /** The name of a Linux error number, `E<number>` when it is an unusual one. */
 export function errnoName(errno: number): string {

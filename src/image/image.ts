@@ -13,6 +13,7 @@ import {
   type Runtime,
 } from "../machine/index.js";
 import { Delta } from "../memory/index.js";
+import { checkMounts, type MountOptions, mountFolder } from "../mounts/index.js";
 import { isFor, parsePlatform } from "../oci/index.js";
 import type { AcquireOptions, PoolOptions } from "../pool/index.js";
 import type { LongWork } from "../progress.js";
@@ -29,6 +30,8 @@ import type { Ready } from "./ready.js";
 export interface StartOptions {
   /** Host name and machine id of this VM; by default those of the image. */
   identity?: SessionIdentity;
+  /** Folders of the host that this VM sees. They are no part of a snapshot of it: whoever starts that mounts them anew. */
+  mounts?: readonly MountOptions[];
   /** Whether the image's own command is started, if the image was baked for that (`before-workload`); true by default. */
   workload?: boolean;
   signal?: AbortSignal;
@@ -124,10 +127,12 @@ export class Image {
 
   /** Starts a microVM by restoring the snapshot. @throws VmError, CacheInvalidError, CacheMissError */
   async start(options: StartOptions = {}): Promise<Vm> {
+    const mounts = checkMounts(options.mounts ?? [], this.#metadata.config.user);
     const machine = await Machine.restore(this.#runtime, await this.#loaded(), options);
-    const vm = new Vm(machine, this.#origin(), options.identity);
-    if (this.ready !== "before-workload" || options.workload === false) return vm;
     try {
+      for (const mount of mounts) await mountFolder(machine.agent, mount, this.memoryMiB, options.signal);
+      const vm = new Vm(machine, this.#origin(), options.identity);
+      if (this.ready !== "before-workload" || options.workload === false) return vm;
       await vm.startWorkload();
       options.signal?.throwIfAborted();
       return vm;
