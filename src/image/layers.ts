@@ -1,4 +1,4 @@
-import { BakeError } from "../errors.js";
+import { BakeError, ImageError } from "../errors.js";
 import { log } from "../log.js";
 import type { ImageContent, LayerDescriptor } from "../oci/index.js";
 import type { LongWork, ProgressEvent } from "../progress.js";
@@ -49,17 +49,21 @@ async function ensureLayer(
   const report = (event: Partial<ProgressEvent>) => onProgress?.({ ...step, done, ...event });
   const state = isRemote ? "fetching" : "reading";
   const start = performance.now();
-  const stored = await store.ensure(
-    { ...layer, blobDigest: layer.digest },
-    () => layer.open(signal, (retry) => report({ state, retry })),
-    {
+  const convert = (open: LayerDescriptor["open"]) =>
+    store.ensure({ ...layer, blobDigest: layer.digest }, () => open(signal, (retry) => report({ state, retry })), {
       signal,
       onProgress: (bytes) => {
         done = bytes;
         report({ state: done < layer.size ? state : "converting" });
       },
-    },
-  );
+    });
+  const stored = await convert(layer.open).catch((error: unknown) => {
+    if (!isWrong(error) || !layer.openAgain) throw error;
+    log("warn", "layer", `${layer.digest} came wrong from a mirror: ${error.message}`);
+    done = 0;
+    report({ state, retry: { attempt: 2, reason: "a mirror gave wrong content", waitMs: 0 } });
+    return convert(layer.openAgain);
+  });
   const how = stored.converted ? `converted in ${(performance.now() - start).toFixed(0)} ms` : "is there already";
   log("info", "layer", `${layer.digest} ${how}`);
   report({ state: stored.converted ? "converting" : "present", done: layer.size, finished: true });
@@ -68,4 +72,9 @@ async function ensureLayer(
 
 function stepOf({ digest, size }: LayerDescriptor): ProgressEvent & { total: number } {
   return { phase: "layer", item: digest, total: size };
+}
+
+/** What is missing or refused has been asked for everywhere before; what came and was not right has not. */
+function isWrong(error: unknown): error is ImageError {
+  return error instanceof ImageError && error.code === "ERR_SUPERMACHINE_IMAGE";
 }

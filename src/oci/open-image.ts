@@ -26,6 +26,8 @@ export interface LayerDescriptor {
   diffId: Digest;
   /** Streams the blob. The reader verifies `digest`, `size` and `diffId`: nothing has done so before. */
   open(signal?: AbortSignal, onRetry?: OnRetry): Promise<Readable>;
+  /** The same from another place, where there is one that is to be asked when {@link LayerDescriptor.open} gave wrong bytes. */
+  openAgain?: LayerDescriptor["open"];
 }
 
 /** An image that was found and whose documents were verified. Its layers can be read until it is disposed of. */
@@ -94,7 +96,9 @@ function describeLayers(origin: ImageOrigin, { manifest, config }: LoadedManifes
     }
     const open = (signal?: AbortSignal, onRetry?: OnRetry) => origin.open(layer, signal, onRetry);
     const digest = verifiableDigest(layer, origin.name);
-    return { digest, size: layer.size, mediaType: layer.mediaType, compression, diffId, open };
+    const again = origin.openAgain?.bind(origin, layer);
+    const openAgain = again === undefined ? {} : { openAgain: again };
+    return { digest, size: layer.size, mediaType: layer.mediaType, compression, diffId, open, ...openAgain };
   });
 }
 

@@ -27,6 +27,8 @@ export interface ImageOrigin extends AsyncDisposable {
   size(descriptor: Descriptor): Promise<number | undefined>;
   /** Streams the blob as it is stored. */
   open(descriptor: Descriptor, signal?: AbortSignal, onRetry?: OnRetry): Promise<Readable>;
+  /** Where `open` may give what is at a mirror: the same from the place that has the last word. */
+  openAgain?(descriptor: Descriptor, signal?: AbortSignal, onRetry?: OnRetry): Promise<Readable>;
 }
 
 /** The descriptor's digest, when it is of an algorithm that can be verified. */

@@ -52,6 +52,9 @@ export async function openRegistry(reference: RegistryReference, options: Regist
       // The manifest's word is enough: asking for each layer would cost a request each.
       size: async (descriptor) => descriptor.size,
       open: (descriptor, signal, onRetry) => opened.open(descriptor, signal, onRetry),
+      ...(opened.hasMirrors && {
+        openAgain: (descriptor, signal, onRetry) => opened.openAtOrigin(descriptor, signal, onRetry),
+      }),
       [Symbol.asyncDispose]: close,
     };
   } catch (error) {
@@ -83,6 +86,21 @@ class CachedRepository implements AsyncDisposable {
   resolve(signal: AbortSignal | undefined): Promise<Descriptor> {
     const ask = (known: Digest | undefined) => this.#ask(known, signal);
     return resolve(this.#reference, { policy: this.#policy, cache: this.#cache, name: this.name, ask });
+  }
+
+  get hasMirrors(): boolean {
+    return this.#endpoints.length > 1;
+  }
+
+  /** What a mirror gave was wrong: the registry itself, which is the last of the places, is asked. */
+  async openAtOrigin(descriptor: Descriptor, signal?: AbortSignal, onRetry?: OnRetry): Promise<Readable> {
+    return openBlob(
+      this.#endpoints.slice(-1),
+      descriptor,
+      `layer ${descriptor.digest} of ${this.name}`,
+      signal,
+      onRetry,
+    );
   }
 
   async open(descriptor: Descriptor, signal?: AbortSignal, onRetry?: OnRetry): Promise<Readable> {

@@ -9,6 +9,7 @@ import { LayerBuilder } from "./builder.js";
 import { checkLayerMediaType } from "./compression.js";
 import { decompress } from "./decompress.js";
 import { DigestCheck } from "./digest.js";
+import { tooLarge, unpackLimit } from "./unpack-limit.js";
 
 /** Is the volume name of an image made from a layer without entries. */
 export const EMPTY_LAYER = "empty";
@@ -77,7 +78,7 @@ async function writeImage(
   try {
     const bytes = decompress(readBlob(source, { ...options, signal, size: options.blobSize, digest: blob }));
     const builder = new LayerBuilder(writer);
-    await readArchive(bytes, builder, writer, archive);
+    await readArchive(bounded(bytes, options.blobSize), builder, writer, archive);
     archive?.verify("layer's unpacked archive");
     const empty = builder.entries === 0;
     const size = await builder.finish((archive ?? blob).value().subarray(0, 16), empty ? EMPTY_LAYER : "");
@@ -88,6 +89,17 @@ async function writeImage(
     await writer.abandon();
     await rm(options.output, { force: true });
     throw error;
+  }
+}
+
+/** A small blob may unpack to any amount: to more than is plausible it is not unpacked. */
+async function* bounded(bytes: AsyncGenerator<Buffer>, blobSize: number | undefined): AsyncGenerator<Buffer> {
+  const limit = unpackLimit(blobSize);
+  let count = 0;
+  for await (const chunk of bytes) {
+    count += chunk.length;
+    if (count > limit) throw tooLarge(limit, blobSize);
+    yield chunk;
   }
 }
 
