@@ -1,3 +1,4 @@
+export { type VerifyOptions, verifyImage } from "./erofs/index.js";
 export { type ConvertedLayer, type ConvertOptions, convertLayer, type LayerSource } from "./layer/index.js";
 export {
   type EnsuredLayer,

@@ -6,7 +6,7 @@ import { BLOCK_SIZE, readSuperblock } from "./erofs/index.js";
 import { convertLayer, EMPTY_LAYER, parseDigest } from "./layer/index.js";
 
 /** Is part of every stored file's name: raise it when the converter's output changes, and layers are converted anew. */
-const CONVERTER_VERSION = 1;
+const CONVERTER_VERSION = 2;
 const SUFFIX = `.v${CONVERTER_VERSION}.erofs`;
 
 /** A layer that an image is made of, as its documents describe it. */

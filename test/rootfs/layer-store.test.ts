@@ -167,7 +167,7 @@ describe("what is in a layer store", () => {
 
   it("is cleared of what a killed process left", async () => {
     using folder = temporaryFolder();
-    const left = join(folder.path, `sha256-${"0".repeat(64)}.v1.erofs.partial`);
+    const left = join(folder.path, `sha256-${"0".repeat(64)}.v2.erofs.partial`);
     writeFileSync(left, "half");
     await new LayerStore(folder.path).ensure(layer, fetchLayer);
     expect(existsSync(left)).toBe(false);

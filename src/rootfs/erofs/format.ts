@@ -8,6 +8,8 @@ export const SLOT_SIZE = 32;
 export const INODE_SIZE = 64;
 export const SUPERBLOCK_OFFSET = 1024;
 export const SUPERBLOCK_SIZE = 128;
+/** Before the superblock there is room for a boot loader. There we keep the checksum of all blocks but the first. */
+const CONTENT_MAGIC = Buffer.from("SMLAYER1", "latin1");
 
 const MAGIC = 0xe0f5e1e2;
 const COMPAT_CHECKSUM = 1;
@@ -99,12 +101,16 @@ export interface SuperblockFields {
   /** At most 16 bytes. */
   volumeName: string;
   hasChunks: boolean;
+  /** Of the whole image, with zeros for its first block: CRC-32 without the inversions. */
+  contentChecksum: number;
 }
 
 /** Writes the superblock into the image's first block and then its checksum, which covers the rest of the block too. */
 export function writeSuperblock(block: Buffer, fields: SuperblockFields): void {
   const at = SUPERBLOCK_OFFSET;
   block.fill(0, at, at + SUPERBLOCK_SIZE);
+  CONTENT_MAGIC.copy(block);
+  block.writeUInt32LE(fields.contentChecksum, CONTENT_MAGIC.length);
   block.writeUInt32LE(MAGIC, at);
   block.writeUInt32LE(COMPAT_CHECKSUM | COMPAT_MTIME, at + 8);
   block.writeUInt8(BLOCK_BITS, at + 12);
@@ -122,6 +128,7 @@ export function writeSuperblock(block: Buffer, fields: SuperblockFields): void {
 export interface SuperblockSummary {
   bytes: number;
   volumeName: string;
+  contentChecksum: number;
 }
 
 /** Reads the first block of an image; `undefined` when it is not an intact one that {@link writeSuperblock} made. */
@@ -130,11 +137,16 @@ export function readSuperblock(block: Buffer): SuperblockSummary | undefined {
   if (block.length < BLOCK_SIZE || block.readUInt32LE(at) !== MAGIC || block.readUInt8(at + 12) !== BLOCK_BITS) {
     return undefined;
   }
+  if (!block.subarray(0, CONTENT_MAGIC.length).equals(CONTENT_MAGIC)) return undefined;
   const covered = Buffer.from(block.subarray(at, BLOCK_SIZE));
   covered.writeUInt32LE(0, 4);
   if (crc32c(0xffff_ffff, covered) !== block.readUInt32LE(at + 4)) return undefined;
   const name = block.toString("latin1", at + 64, at + 80);
-  return { bytes: block.readUInt32LE(at + 36) * BLOCK_SIZE, volumeName: name.replace(/\0.*$/s, "") };
+  return {
+    bytes: block.readUInt32LE(at + 36) * BLOCK_SIZE,
+    volumeName: name.replace(/\0.*$/s, ""),
+    contentChecksum: block.readUInt32LE(CONTENT_MAGIC.length),
+  };
 }
 
 export function writeUInt64(target: Buffer, at: number, value: number): void {

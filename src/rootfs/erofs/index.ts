@@ -1,5 +1,6 @@
 export type { FileContent } from "./file-content.js";
 export { type Attributes, BLOCK_SIZE, type FileType, readSuperblock } from "./format.js";
 export type { Directory, Leaf, Node } from "./node.js";
+export { type VerifyOptions, verifyImage } from "./verify.js";
 export { ErofsWriter } from "./writer.js";
 export { checkXattrs, isStorableXattr } from "./xattr.js";

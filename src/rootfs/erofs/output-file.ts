@@ -1,4 +1,5 @@
 import { type FileHandle, open } from "node:fs/promises";
+import { ContentChecksum } from "./content-checksum.js";
 
 /** Writes of this size keep a disk busy; smaller ones cost time, larger ones only memory. */
 const BUFFER_SIZE = 1024 * 1024;
@@ -13,6 +14,7 @@ export class OutputFile {
   readonly #file: FileHandle;
   readonly #spare: Buffer[] = [];
   readonly #inFlight: Promise<void>[] = [];
+  readonly #checksum = new ContentChecksum();
   #failure: { error: unknown } | undefined;
   #buffer: Buffer;
   #filled = 0;
@@ -60,7 +62,19 @@ export class OutputFile {
 
   /** Writes somewhere else; the bytes must not change until `done` is called, or until the next {@link flushed}. */
   writeAt(position: number, bytes: Buffer, done?: () => void): void {
+    this.#checksum.add(position, bytes);
     this.#start(this.#write(bytes, position).then(done));
+  }
+
+  /** Writes over what was written before; `change` has the bits that differ. */
+  overwrite(position: number, bytes: Buffer, change: Buffer): void {
+    this.#checksum.add(position, change);
+    this.#start(this.#write(bytes, position));
+  }
+
+  /** The checksum of a file of `size` bytes with what was given so far. */
+  checksum(size: number): number {
+    return this.#checksum.of(size);
   }
 
   /** Waits until the disk has caught up enough for more to be produced. */
@@ -97,6 +111,7 @@ export class OutputFile {
   #flush(): void {
     if (this.#filled === 0) return;
     const buffer = this.#buffer;
+    this.#checksum.add(this.#base, buffer.subarray(0, this.#filled));
     this.#start(
       this.#write(buffer.subarray(0, this.#filled), this.#base).finally(() => {
         this.#spare.push(buffer);

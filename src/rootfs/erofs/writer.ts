@@ -25,6 +25,8 @@ const MAX_IMAGE_SIZE = (2 ** 32 - 2) * BLOCK_SIZE;
 const MAX_MAJOR = 0xfff;
 const MAX_MINOR = 0xfffff;
 
+/** The link count that an inode is written with, before it is known how many there are. */
+const FIRST_LINKS = 1;
 const NO_BYTES = Buffer.alloc(0);
 
 /** Facts about an image that only its maker knows. */
@@ -122,6 +124,7 @@ export class ErofsWriter {
       blocks: size / BLOCK_SIZE,
       xattrBlock: written.xattrBlock,
       hasChunks: this.#hasChunks,
+      contentChecksum: this.#out.checksum(size),
       ...identity,
     });
     this.#out.writeAt(0, written.firstBlock);
@@ -155,7 +158,7 @@ export class ErofsWriter {
     xattrs = encodeXattrs(fields.attributes.xattrs),
   ): number {
     const size = INODE_SIZE + xattrs.length + following.length;
-    const inode = { ...fields, xattrSize: xattrs.length, number: ++this.#inodes, links: 1 };
+    const inode = { ...fields, xattrSize: xattrs.length, number: ++this.#inodes, links: FIRST_LINKS };
     if (size <= BLOCK_SIZE) {
       const { nid, buffer, offset } = this.#metadata.place(size);
       writeInode(buffer, offset, inode);
@@ -175,9 +178,10 @@ export class ErofsWriter {
   #patchLinks(): void {
     for (const leaf of this.#linked) {
       if (leaf.links === 0) this.#inodes--;
-      const bytes = Buffer.alloc(4);
+      const [bytes, change] = [Buffer.alloc(4), Buffer.alloc(4)];
       bytes.writeUInt32LE(leaf.links);
-      this.#out.writeAt(linksPosition(leaf.nid), bytes);
+      change.writeUInt32LE((leaf.links ^ FIRST_LINKS) >>> 0);
+      this.#out.overwrite(linksPosition(leaf.nid), bytes, change);
     }
   }
 }
