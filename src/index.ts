@@ -42,8 +42,12 @@ export {
   prune,
   type RemoveOptions,
   removeImages,
+  type StoreDiagnosis,
+  type StoreProblem,
   type StoreUsage,
   type UnusedKind,
+  type VerifyStoreOptions,
+  verifyStore,
 } from "./maintenance/index.js";
 export { type MountOptions, parseMount, type SymlinkPolicy } from "./mounts/index.js";
 export { type PullPolicy, parseRegistryAuth, type RegistryAuth } from "./oci/index.js";

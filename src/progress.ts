@@ -1,5 +1,14 @@
 /** What long work is busy with. */
-export type ProgressPhase = "setup" | "accelerator" | "template" | "layer" | "bake" | "warm-up" | "push" | "save";
+export type ProgressPhase =
+  | "setup"
+  | "accelerator"
+  | "template"
+  | "layer"
+  | "bake"
+  | "warm-up"
+  | "push"
+  | "save"
+  | "verify";
 
 /**
  * Where a layer is: `waiting` for its turn; `fetching` from a registry, or `reading` from a file or an engine, and being

@@ -134,6 +134,12 @@ export function checksum(state: Uint8Array): SnapshotMetadata["deviceState"] {
   return { bytes: state.length, crc32: crc32(state) };
 }
 
+/** Whether a device state is the one that the snapshot was written with. */
+export function isWholeDeviceState(state: Uint8Array, { deviceState }: SnapshotMetadata): boolean {
+  const { bytes, crc32 } = checksum(state);
+  return bytes === deviceState.bytes && crc32 === deviceState.crc32;
+}
+
 function rootFiles(hostname: string) {
   const hosts = `127.0.0.1\tlocalhost ${hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n`;
   return [

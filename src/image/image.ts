@@ -19,7 +19,7 @@ import type { AcquireOptions, PoolOptions } from "../pool/index.js";
 import type { LongWork } from "../progress.js";
 import { acquireLock, home, lease, rememberRoot, replace } from "../store/index.js";
 import { type RunConfiguration, Vm, type VmOrigin } from "../vm/index.js";
-import { captureSnapshot, checksum } from "./bake.js";
+import { captureSnapshot, isWholeDeviceState } from "./bake.js";
 import { bakeImage } from "./bake-image.js";
 import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
 import { type BakeOptions, checkName, DEFAULT_GUEST_PORT, DEFAULT_HOSTNAME, isName } from "./options.js";
@@ -200,15 +200,14 @@ export class Image {
   }
 
   async #load(): Promise<RestoreSource> {
-    const { layers, deviceState: expected } = this.#metadata;
+    const { layers } = this.#metadata;
     const template = await requireTemplate(this.#runtime, this.#metadata);
     for (const { path } of layers) await requireFile(path, "layer");
     const statePath = join(this.snapshotPath, CAPTURE_FILES.deviceState);
     const deltaPath = join(this.snapshotPath, CAPTURE_FILES.delta);
     for (const path of [statePath, deltaPath]) await requireFile(path, "snapshot's");
     const [deviceState, delta] = await Promise.all([readFile(statePath), Delta.read(deltaPath)]);
-    const actual = checksum(deviceState);
-    if (actual.bytes !== expected.bytes || actual.crc32 !== expected.crc32) {
+    if (!isWholeDeviceState(deviceState, this.#metadata)) {
       throw new CacheInvalidError(`the device state ${statePath} is truncated or corrupt`, {
         hint: "Remove the snapshot (`supermachine rmi`); the next run bakes it anew.",
       });

@@ -1,3 +1,4 @@
+export { isWholeDeviceState } from "./bake.js";
 export { Image, type StartOptions } from "./image.js";
 export { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
 export type { BakeOptions } from "./options.js";

@@ -12,5 +12,5 @@ export { CAPTURE_FILES, Machine, type RestoreOptions, type RestoreSource, templa
 export { type Limits, MemoryLimit, type MemoryUser, memoryLimit, memoryOf, setLimits } from "./memory-limit.js";
 export { openRuntime, type Runtime } from "./runtime.js";
 export { Spares, spares } from "./spares.js";
-export { type StoredTemplate, storedTemplates } from "./stored-templates.js";
+export { readStoredTemplate, type StoredTemplate, storedTemplates } from "./stored-templates.js";
 export { ensureTemplate, findTemplate, type Size, type Template } from "./template.js";

@@ -25,6 +25,11 @@ export async function storedTemplates(): Promise<StoredTemplate[]> {
   return Promise.all(names.filter(isEntry).map((name) => describe(join(folder, name), assets)));
 }
 
+/** The template in a folder. */
+export async function readStoredTemplate(path: string): Promise<StoredTemplate> {
+  return describe(path, await knownAssets());
+}
+
 async function describe(path: string, assets: Assets | undefined): Promise<StoredTemplate> {
   const about = { path, key: basename(path), id: undefined, current: false };
   try {

@@ -28,5 +28,13 @@ export {
   parseImageSource,
   type RegistrySource,
 } from "./source.js";
-export { type StoredDocument, type StoredTag, storedDocuments, storedTags, usedDocuments } from "./stored-documents.js";
+export {
+  readStoredDocument,
+  readStoredTag,
+  type StoredDocument,
+  type StoredTag,
+  storedDocuments,
+  storedTags,
+  usedDocuments,
+} from "./stored-documents.js";
 export type { BlobOutcome, ImageTarget, OutgoingBlob, OutgoingDocument } from "./target.js";

@@ -1,7 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { home, isEntry } from "../store/index.js";
-import { type Digest, digestOf, isDigest } from "./digest.js";
+import { type Digest, digestOf, isDigest, splitDigest } from "./digest.js";
 
 /** How deep indexes nest at most, as where they are read. */
 const MOST_NESTED = 4;
@@ -35,13 +35,24 @@ export async function storedDocuments(): Promise<StoredDocument[]> {
 export async function storedTags(): Promise<StoredTag[]> {
   const folder = join(home().blobs, "refs");
   const names = await readdir(folder).catch(() => [] as string[]);
-  return Promise.all(
-    names.filter(isEntry).map(async (name) => {
-      const path = join(folder, name);
-      const { reference, digest } = asRecord(await readFile(path).catch(() => undefined));
-      return { path, reference: asText(reference), digest: asText(digest) };
-    }),
-  );
+  const found = await Promise.all(names.filter(isEntry).map((name) => readStoredTag(join(folder, name))));
+  return found.filter((each) => each !== undefined);
+}
+
+/** What is remembered of one tag; `undefined` when it was forgotten. */
+export async function readStoredTag(path: string): Promise<StoredTag | undefined> {
+  const bytes = await readFile(path).catch(() => undefined);
+  if (!bytes) return undefined;
+  const { reference, digest } = asRecord(bytes);
+  return { path, reference: asText(reference), digest: asText(digest) };
+}
+
+/** The document in a file, which is called after its digest; `undefined` when it is gone. */
+export async function readStoredDocument(path: string, digest: Digest): Promise<StoredDocument | undefined> {
+  const bytes = await readFile(path).catch(() => undefined);
+  if (!bytes) return undefined;
+  const { algorithm } = splitDigest(digest);
+  return { path, digest, intact: digestOf(bytes, algorithm) === digest, leadsTo: linksOf(bytes) };
 }
 
 /**
@@ -62,12 +73,9 @@ export function usedDocuments(documents: readonly StoredDocument[], roots: Itera
 async function documentsOf(algorithm: "sha256" | "sha512"): Promise<StoredDocument[]> {
   const folder = join(home().blobs, algorithm);
   const names = await readdir(folder).catch(() => [] as string[]);
-  const found = names.map(async (name): Promise<StoredDocument | undefined> => {
+  const found = names.map((name) => {
     const digest = `${algorithm}:${name}`;
-    const path = join(folder, name);
-    const bytes = isDigest(digest) ? await readFile(path).catch(() => undefined) : undefined;
-    if (!bytes || !isDigest(digest)) return undefined;
-    return { path, digest, intact: digestOf(bytes, algorithm) === digest, leadsTo: linksOf(bytes) };
+    return isDigest(digest) ? readStoredDocument(join(folder, name), digest) : undefined;
   });
   return (await Promise.all(found)).filter((each) => each !== undefined);
 }
@@ -79,7 +87,7 @@ function linksOf(bytes: Buffer): string[] {
 }
 
 /** Damaged documents lead nowhere. */
-function asRecord(bytes: Buffer | undefined): Record<string, unknown> & { config?: { digest?: unknown } } {
+function asRecord(bytes: Buffer): Record<string, unknown> & { config?: { digest?: unknown } } {
   try {
     const parsed: unknown = JSON.parse(String(bytes));
     return typeof parsed === "object" && parsed !== null ? { ...parsed } : {};

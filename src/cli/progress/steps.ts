@@ -8,6 +8,7 @@ const LABELS: Record<Exclude<ProgressPhase, "layer">, string> = {
   "warm-up": "warming up",
   push: "pushing",
   save: "saving",
+  verify: "verifying",
 };
 /** As many hex digits of a layer's digest as docker shows. */
 const DIGITS = 12;
