@@ -206,7 +206,9 @@ export class Image {
     const statePath = join(this.snapshotPath, CAPTURE_FILES.deviceState);
     const deltaPath = join(this.snapshotPath, CAPTURE_FILES.delta);
     for (const path of [statePath, deltaPath]) await requireFile(path, "snapshot's");
-    const [deviceState, delta] = await Promise.all([readFile(statePath), Delta.read(deltaPath)]);
+    const [deviceState, delta] = await Promise.all([readFile(statePath), Delta.read(deltaPath)]).catch(
+      removedMeanwhile,
+    );
     if (!isWholeDeviceState(deviceState, this.#metadata)) {
       throw new CacheInvalidError(`the device state ${statePath} is truncated or corrupt`, {
         hint: "Remove the snapshot (`supermachine rmi`); the next run bakes it anew.",
@@ -246,6 +248,15 @@ async function requireTemplate(runtime: Runtime, metadata: SnapshotMetadata) {
   const reason = differences.join("; ") || "the template that it is based on is gone or was made anew";
   throw new CacheInvalidError(`the snapshot ${metadata.name} cannot be restored: ${reason}`, {
     hint: `Bake it anew from ${metadata.reference}.`,
+  });
+}
+
+/** Another process may remove the snapshot between our look at its files and reading them. */
+function removedMeanwhile(cause: NodeJS.ErrnoException): never {
+  if (cause.code !== "ENOENT") throw cause;
+  throw new CacheMissError(`${cause.path} was removed just now`, {
+    cause,
+    hint: "Bake the image anew: run it once more.",
   });
 }
 
