@@ -15,7 +15,7 @@ export {
 } from "./daemon/index.js";
 export { type Diagnosis, doctor, type Finding } from "./doctor/index.js";
 export * from "./errors.js";
-export { ExecFailure } from "./guest/index.js";
+export { ExecFailure, type ProcessInfo } from "./guest/index.js";
 export {
   type BakeOptions,
   closePools,
@@ -65,9 +65,14 @@ export {
   type ForkOptions,
   type MemoryUsage,
   parseEnv,
+  parseUlimit,
+  type Rlimit,
+  type RlimitName,
+  type Rlimits,
   type RunConfiguration,
   type RunOptions,
   type RunResult,
+  type StagedFile,
   Vm,
   VmProcess,
   Workload,

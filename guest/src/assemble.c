@@ -51,7 +51,8 @@ void assemble_run(const struct assemble_request *request) {
   root_stack(request);
   root_enter();
   root_write_files(request);
-  root_populate();
+  root_populate(request);
+  root_set_sysctls(request);
   outlive_others();
   prctl(PR_SET_NAME, "init");
   task_report(&writer);

@@ -2,6 +2,7 @@
 #include "link.h"
 
 #include "log.h"
+#include "plan.h"
 #include "session.h"
 
 #include <stdarg.h>
@@ -55,8 +56,17 @@ static void begin_session(struct link *link, uint8_t *payload, size_t length) {
 
 static const char *begin_stream(struct link *link, uint32_t id, uint8_t *payload, size_t length) {
   static struct request request;
+  struct plan *plan = NULL;
+  if (!plan_keep(&plan, payload, length)) return "more plans than there is memory for";
   const char *wrong = parse_open(&request, payload, length);
-  if (wrong) return wrong;
+  if (wrong) {
+    plan_forget(plan);
+    return wrong;
+  }
+  if (plan) {
+    request.kind = KIND_EXEC;
+    request.exec.plan = plan;
+  }
   return stream_open(link, id, &request);
 }
 

@@ -74,14 +74,21 @@ static void become(const struct user *user) {
   }
 }
 
-static void set_limits(void) {
+static void set_limits(const struct exec_request *request) {
   struct rlimit files = {.rlim_cur = OPEN_FILES, .rlim_max = OPEN_FILES_MAX};
   /* An agent under test may have less; then that is the limit. */
   struct rlimit own;
-  if (setrlimit(RLIMIT_NOFILE, &files) == 0 || getrlimit(RLIMIT_NOFILE, &own) < 0) return;
-  if (own.rlim_max < OPEN_FILES) return;
-  own.rlim_cur = OPEN_FILES;
-  (void)setrlimit(RLIMIT_NOFILE, &own);
+  if (setrlimit(RLIMIT_NOFILE, &files) < 0 && getrlimit(RLIMIT_NOFILE, &own) == 0 && own.rlim_max >= OPEN_FILES) {
+    own.rlim_cur = OPEN_FILES;
+    (void)setrlimit(RLIMIT_NOFILE, &own);
+  }
+  for (size_t i = 0; i < request->limit_count; i++) {
+    const struct limit *limit = &request->limits[i];
+    struct rlimit wanted = {.rlim_cur = limit->soft, .rlim_max = limit->hard};
+    if (setrlimit((__rlimit_resource_t)limit->resource, &wanted) < 0) {
+      task_fail(errno, STAGE_OTHER, "limit %u cannot be set: %s", (unsigned)limit->resource, strerror(errno));
+    }
+  }
 }
 
 static _Noreturn void cannot_run(int error, const char *command) {
@@ -124,7 +131,7 @@ void exec_run(const struct exec_request *request) {
   if (error) task_fail(error, STAGE_USER, "user %.200s: not in /etc/passwd or /etc/group", request->user);
   complete_environment(request, &user);
   enter_cwd(request);
-  set_limits();
+  set_limits(request);
   if (user.uid != geteuid()) give_descriptors(request, user.uid);
   become(&user);
   run(request);

@@ -2,6 +2,7 @@
 #include "stream.h"
 
 #include "fuse.h"
+#include "keep.h"
 #include "link.h"
 #include "loop.h"
 #include "power.h"
@@ -15,6 +16,8 @@
 enum {
   GRACE_MS = 200,
   DISCARD_SIZE = 16384,
+  /* A pipe that nobody has widened has no more in it than so many times what is read at once. */
+  PIECES_LEFT = 8,
 };
 
 static void discard(struct stream *stream, int channel) {
@@ -26,15 +29,20 @@ static void discard(struct stream *stream, int channel) {
   stream_close_output(stream, channel);
 }
 
+/* For a command that has ended: what is left in its pipe. */
+static void keep_rest(struct stream *stream, int channel) {
+  for (int pieces = 0; stream->keep && stream->outputs[channel].fd >= 0 && pieces < PIECES_LEFT; pieces++) keep_read(stream, channel);
+  stream_close_output(stream, channel);
+}
+
 void output_orphan(struct stream *stream) {
   static const enum role roles[OUTPUTS] = {ROLE_OUTPUT, ROLE_ERROR};
   for (int i = 0; i < OUTPUTS; i++) {
     int fd = stream->outputs[i].fd;
     if (fd < 0) continue;
     /* Told again and again while there is something, so that each turn is short. */
-    if (stream->exited || !loop_rewatch(fd, EPOLLIN, roles[i], stream_slot(stream), stream->generation)) {
-      stream_close_output(stream, i);
-    }
+    bool watched = !stream->exited && loop_rewatch(fd, EPOLLIN, roles[i], stream_slot(stream), stream->generation);
+    if (!watched) keep_rest(stream, i);
   }
 }
 
@@ -42,7 +50,9 @@ void output_event(struct stream *stream, int channel, uint32_t events) {
   struct output *output = &stream->outputs[channel];
   if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) output->readable = true;
   if (events & EPOLLHUP) output->hung_up = true;
-  if (!stream->link) discard(stream, channel);
+  if (stream->link) return;
+  if (stream->keep) keep_read(stream, channel);
+  else discard(stream, channel);
 }
 
 void output_exited(struct stream *stream) {
@@ -50,7 +60,7 @@ void output_exited(struct stream *stream) {
     struct output *output = &stream->outputs[i];
     if (output->fd < 0) continue;
     if (!stream->link) {
-      stream_close_output(stream, i);
+      keep_rest(stream, i);
       continue;
     }
     int inside = 0;
@@ -91,6 +101,7 @@ static void send_output(struct stream *stream, int channel) {
     /* End of file; a terminal without processes says EIO. */
     stream_close_output(stream, channel);
   } else {
+    if (stream->keep) keep_add(stream, channel, link_data_space(stream->link), (size_t)got);
     link_data(stream->link, stream->id, (uint8_t)channel, (size_t)got);
     output->credit -= (uint32_t)got;
     output->owed -= got;
@@ -103,7 +114,7 @@ static void send_output(struct stream *stream, int channel) {
 
 static void send_end(struct stream *stream, int channel) {
   struct output *output = &stream->outputs[channel];
-  if (!output->open || output->fd >= 0) return;
+  if (!output->open || output->fd >= 0 || keep_replays(stream)) return;
   output->open = false;
   struct frame frame = {
     .type = FRAME_END,
@@ -120,20 +131,23 @@ static void send_result(struct stream *stream, const uint8_t *payload, size_t le
 }
 
 static void send_started(struct stream *stream) {
-  uint8_t bytes[16];
+  uint8_t bytes[48];
   struct writer writer = {.bytes = bytes, .size = sizeof bytes};
   write_kind(&writer, RESULT_STARTED);
   write_uint(&writer, 1, 4, (uint64_t)stream->workload_pid);
+  if (stream->keep) write_uint(&writer, 2, 8, keep_lost(stream));
+  if (stream->keep) write_uint(&writer, 3, 4, (stream->tty ? 1 : 0) | (stream->input.fd >= 0 ? 2 : 0));
   send_result(stream, bytes, writer.used);
 }
 
 static void send_exited(struct stream *stream) {
-  uint8_t bytes[16];
+  uint8_t bytes[32];
   struct writer writer = {.bytes = bytes, .size = sizeof bytes};
   int status = stream->wait_status;
   write_kind(&writer, RESULT_EXITED);
   if (WIFSIGNALED(status)) write_uint(&writer, 2, 4, (uint64_t)WTERMSIG(status));
   else write_uint(&writer, 1, 4, (uint64_t)WEXITSTATUS(status));
+  if (stream->has_steps) write_uint(&writer, 3, 4, stream->step);
   send_result(stream, bytes, writer.used);
 }
 
@@ -179,15 +193,23 @@ static bool has_failed(const struct stream *stream) {
 }
 
 static bool is_over(const struct stream *stream) {
-  return stream->pid == 0 && stream->status_fd < 0 && (has_failed(stream) || outputs_ended(stream));
+  /* Where a later step failed, there may still be output of those before. */
+  bool nothing_comes = outputs_ended(stream) || (has_failed(stream) && !stream->has_steps);
+  return stream->pid == 0 && stream->status_fd < 0 && nothing_comes;
 }
 
 /* The end of a stream: all is said, so its number means nothing from here on. */
 static void finish(struct stream *stream) {
   if (!is_over(stream)) return;
+  if (stream->has_steps && has_failed(stream)) {
+    struct writer writer = {.bytes = stream->result, .size = RESULT_SIZE, .used = stream->result_used};
+    write_uint(&writer, 4, 4, stream->step);
+    stream->result_used = writer.used;
+  }
   if (stream->result_used > 0) send_result(stream, stream->result, stream->result_used);
   for (int i = 0; i < OUTPUTS; i++) stream_close_output(stream, i);
   input_close(stream);
+  keep_drop(stream);
   if (stream->kind == KIND_SHUTDOWN && !has_failed(stream)) power_off_soon();
   stream->link = NULL;
   stream_settle(stream);
@@ -197,6 +219,7 @@ static bool has_something(const struct stream *stream) {
   if (stream->due) return true;
   if (is_starting(stream)) return false;
   if (fuse_has_rest(stream) && stream->outputs[0].credit > 0) return true;
+  if (keep_replays(stream)) return keep_can_replay(stream);
   for (int i = 0; i < OUTPUTS; i++) {
     const struct output *output = &stream->outputs[i];
     if (output->fd < 0 ? output->open : output->readable && output->credit > 0) return true;
@@ -210,7 +233,8 @@ void stream_wake(struct stream *stream) {
 
 void stream_service(struct stream *stream) {
   send_due(stream);
-  for (int i = 0; i < OUTPUTS && !is_starting(stream); i++) {
+  keep_replay(stream);
+  for (int i = 0; i < OUTPUTS && !is_starting(stream) && !keep_replays(stream); i++) {
     send_output(stream, i);
     send_end(stream, i);
   }

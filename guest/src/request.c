@@ -35,15 +35,37 @@ static const char *add_string(struct field *field, char **table, size_t *count) 
 
 static const char *unknown(const struct field *field) { return field_ignorable(field) ? NULL : "an unknown field"; }
 
+/* Of a plan, only the argv of the wanted step is kept; the others must be strings all the same. */
+static const char *argument(struct exec_request *exec, struct field *field) {
+  exec->step_argc++;
+  if (exec->step == exec->steps - 1) return add_string(field, argv_table, &exec->argc);
+  const char *passed = NULL;
+  return read_string(field, OPEN_MAX, &passed);
+}
+
+/* u32 resource, u64 soft, u64 hard */
+static const char *limit(struct exec_request *exec, const struct field *field) {
+  if (exec->limit_count == LIMITS_MAX) return "more than 16 limits";
+  if (field->length != 20) return "a limit of the wrong size";
+  struct limit *limit = &exec->limits[exec->limit_count++];
+  limit->resource = get_u32(field->bytes);
+  limit->soft = get_u64(field->bytes + 4);
+  limit->hard = get_u64(field->bytes + 12);
+  if (limit->resource >= LIMIT_RESOURCES) return "an unknown resource";
+  return limit->soft > limit->hard ? "a limit above its hard limit" : NULL;
+}
+
 static const char *exec_field(struct exec_request *exec, struct field *field) {
   switch (field->tag) {
-    case 1: return add_string(field, argv_table, &exec->argc);
+    case 1: return argument(exec, field);
     case 2: return add_string(field, env_table, &exec->envc);
     case 3: return read_string(field, PATH_LENGTH_MAX, &exec->cwd);
     case 4: return read_string(field, USER_LENGTH_MAX, &exec->user);
     case 5: READ_UINT(field, exec->flags); return (exec->flags & ~(uint32_t)EXEC_FLAGS) ? "an unknown exec flag" : NULL;
     case 6: READ_UINT(field, exec->rows); return NULL;
     case 7: READ_UINT(field, exec->cols); return NULL;
+    case 32: return limit(exec, field);
+    case 33: READ_UINT(field, exec->keep); return exec->keep > KEEP_MAX ? "more output to keep than 16 MiB" : NULL;
     default: return unknown(field);
   }
 }
@@ -68,10 +90,10 @@ static const char *write_field(struct file_request *file, struct field *field) {
 }
 
 /* u32 mode, u16 length of the path, the path, the content. */
-static const char *extra_file(struct assemble_request *assemble, struct field *field) {
-  if (assemble->file_count == EXTRA_FILES_MAX) return "more than 64 extra files";
+static const char *extra_file(struct extra_file *files, size_t *count, struct field *field) {
+  if (*count == EXTRA_FILES_MAX) return "more than 64 extra files";
   if (field->length < 6) return "an extra file without a path";
-  struct extra_file *file = &assemble->files[assemble->file_count++];
+  struct extra_file *file = &files[(*count)++];
   file->mode = get_u32(field->bytes);
   uint32_t path_length = get_u16(field->bytes + 4);
   if (file->mode > 07777) return "a file mode above 07777";
@@ -80,6 +102,20 @@ static const char *extra_file(struct assemble_request *assemble, struct field *f
   file->content = field->bytes + 6 + path_length;
   file->length = field->length - 6 - path_length;
   return read_string(&path, PATH_LENGTH_MAX, &file->path);
+}
+
+/* "name=value", the name without what could lead out of /proc/sys. */
+static const char *sysctl(struct assemble_request *assemble, struct field *field) {
+  if (assemble->sysctl_count == SYSCTLS_MAX) return "more than 64 sysctls";
+  const char **text = &assemble->sysctls[assemble->sysctl_count++];
+  const char *wrong = read_string(field, SYSCTL_LENGTH_MAX, text);
+  if (wrong) return wrong;
+  const char *end = strchr(*text, '=');
+  if (!end || end == *text || **text == '/') return "a sysctl without a name";
+  for (const char *at = *text; at < end; at++) {
+    if (at[0] == '.' && at[1] == '.') return "a sysctl with a name that is none";
+  }
+  return NULL;
 }
 
 static const char *assemble_field(struct assemble_request *assemble, struct field *field) {
@@ -91,7 +127,37 @@ static const char *assemble_field(struct assemble_request *assemble, struct fiel
     case 2: READ_UINT(field, assemble->tmpfs_bytes); return NULL;
     case 3: READ_UINT(field, assemble->timeout_ms); return NULL;
     case 4: return read_string(field, HOSTNAME_LENGTH_MAX, &assemble->hostname);
-    case 5: return extra_file(assemble, field);
+    case 5: return extra_file(assemble->files, &assemble->file_count, field);
+    case 32: return sysctl(assemble, field);
+    case 33: READ_UINT(field, assemble->shm_bytes); return NULL;
+    default: return unknown(field);
+  }
+}
+
+static const char *plan_field(struct exec_request *exec, struct field *field) {
+  switch (field->tag) {
+    case 34:
+      if (field->length != 0 || exec->step_argc == 0) return "a step without a command";
+      exec->step_argc = 0;
+      exec->steps++;
+      return NULL;
+    case 35: return extra_file(exec->files, &exec->file_count, field);
+    default: return exec_field(exec, field);
+  }
+}
+
+static const char *attach_field(struct request *request, struct field *field) {
+  if (field->tag != 1) return unknown(field);
+  READ_UINT(field, request->pid);
+  return NULL;
+}
+
+static const char *signal_field(struct signal_request *signal, struct field *field) {
+  uint8_t group = 0;
+  switch (field->tag) {
+    case 1: READ_UINT(field, signal->pid); return NULL;
+    case 2: READ_UINT(field, signal->signal); return signal->signal > 64 ? "an unknown signal" : NULL;
+    case 3: READ_UINT(field, group); signal->group = group != 0; return NULL;
     default: return unknown(field);
   }
 }
@@ -128,17 +194,25 @@ static const char *open_field(struct request *request, struct field *field) {
     case KIND_SHUTDOWN: return shutdown_field(request, field);
     case KIND_AWAIT_LISTENER: return listener_field(&request->listener, field);
     case KIND_FUSE: return fuse_field(&request->fuse, field);
+    case KIND_PLAN: return plan_field(&request->exec, field);
+    case KIND_ATTACH: return attach_field(request, field);
+    case KIND_PROCESSES: return unknown(field);
+    case KIND_SIGNAL: return signal_field(&request->signal, field);
   }
   return "an unknown kind";
 }
 
-static bool is_kind(uint16_t kind) { return (kind >= KIND_EXEC && kind <= KIND_SHUTDOWN) || kind == KIND_AWAIT_LISTENER || kind == KIND_FUSE; }
+static bool is_known(uint16_t kind) {
+  return (kind >= KIND_EXEC && kind <= KIND_SHUTDOWN) || (kind >= KIND_PLAN && kind <= KIND_SIGNAL) || kind == KIND_AWAIT_LISTENER ||
+         kind == KIND_FUSE;
+}
 
 static const char *prepare(struct request *request, uint16_t kind) {
-  if (!is_kind(kind)) return "an unknown kind";
+  if (!is_known(kind)) return "an unknown kind";
   memset(request, 0, sizeof *request);
   request->kind = (enum request_kind)kind;
-  if (kind == KIND_EXEC) {
+  if (kind == KIND_EXEC || kind == KIND_PLAN) {
+    request->exec.steps = 1;
     argv_table[0] = env_table[0] = NULL;
     request->exec.argv = argv_table;
     request->exec.env = env_table;
@@ -148,27 +222,38 @@ static const char *prepare(struct request *request, uint16_t kind) {
 }
 
 static const char *missing(const struct request *request) {
-  if (request->kind == KIND_EXEC && request->exec.argc == 0) return "no command";
+  if (request->kind == KIND_EXEC || request->kind == KIND_PLAN) {
+    if (request->exec.argc == 0 || request->exec.step_argc == 0) return "no command";
+  }
+  if ((request->kind == KIND_ATTACH && request->pid == 0) || (request->kind == KIND_SIGNAL && request->signal.pid == 0)) return "no pid";
   if (request->kind == KIND_AWAIT_LISTENER && request->listener.port == 0) return "no port";
   if (request->kind == KIND_FILE_READ || request->kind == KIND_FILE_WRITE) {
     if (!request->file.path || !request->file.path[0]) return "no path";
   }
   if (request->kind == KIND_FUSE && (!request->fuse.path || request->fuse.path[0] != '/')) return "no absolute path";
-  for (size_t i = 0; request->kind == KIND_ASSEMBLE && i < request->assemble.file_count; i++) {
-    if (request->assemble.files[i].path[0] != '/') return "an extra file whose path is not absolute";
+  const struct extra_file *files = request->kind == KIND_ASSEMBLE ? request->assemble.files : request->exec.files;
+  size_t count = request->kind == KIND_ASSEMBLE ? request->assemble.file_count : 0;
+  if (request->kind == KIND_PLAN) count = request->exec.file_count;
+  for (size_t i = 0; i < count; i++) {
+    if (files[i].path[0] != '/') return "an extra file whose path is not absolute";
   }
   return NULL;
 }
 
-const char *parse_open(struct request *request, uint8_t *payload, size_t length) {
+const char *parse_plan(struct request *request, uint8_t *payload, size_t length, uint32_t step) {
   if (length < 2) return "no kind";
   const char *wrong = prepare(request, get_u16(payload));
+  if (step > 0) request->exec.step = step;
   struct fields fields = {payload + 2, payload + length};
   struct field field;
   int more = 1;
   while (!wrong && (more = fields_next(&fields, &field)) > 0) wrong = open_field(request, &field);
   if (!wrong && more < 0) wrong = "a field that is longer than its frame";
   return wrong ? wrong : missing(request);
+}
+
+const char *parse_open(struct request *request, uint8_t *payload, size_t length) {
+  return parse_plan(request, payload, length, 0);
 }
 
 static const char *read_exactly(const struct field *field, void *target, size_t size, bool *has) {
@@ -235,6 +320,7 @@ static const char *control_field(struct control_request *request, const struct f
       default: return unknown(field);
     }
   }
+  if (request->operation == CONTROL_DETACH) return unknown(field);
   switch (field->tag) {
     case 1: READ_UINT(field, request->rows); return NULL;
     case 2: READ_UINT(field, request->cols); return NULL;
@@ -246,7 +332,7 @@ const char *parse_control(struct control_request *request, uint8_t *payload, siz
   memset(request, 0, sizeof *request);
   if (length < 2) return "no operation";
   uint16_t operation = get_u16(payload);
-  if (operation != CONTROL_SIGNAL && operation != CONTROL_RESIZE) return "an unknown operation";
+  if (operation < CONTROL_SIGNAL || operation > CONTROL_DETACH) return "an unknown operation";
   request->operation = (enum control_operation)operation;
   struct fields fields = {payload + 2, payload + length};
   struct field field;

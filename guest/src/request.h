@@ -4,24 +4,57 @@
 
 #include "wire.h"
 
-enum request_kind { KIND_EXEC = 1, KIND_FILE_READ, KIND_FILE_WRITE, KIND_ASSEMBLE, KIND_SHUTDOWN, KIND_AWAIT_LISTENER = 40, KIND_FUSE = 56 };
+enum request_kind {
+  KIND_EXEC = 1,
+  KIND_FILE_READ,
+  KIND_FILE_WRITE,
+  KIND_ASSEMBLE,
+  KIND_SHUTDOWN,
+  KIND_PLAN = 32,
+  KIND_ATTACH,
+  KIND_PROCESSES,
+  KIND_SIGNAL,
+  KIND_AWAIT_LISTENER = 40,
+  KIND_FUSE = 56,
+};
 
-enum exec_flag { EXEC_STDIN = 1, EXEC_MERGED = 2, EXEC_TTY = 4, EXEC_CREATE_CWD = 8, EXEC_FLAGS = 15 };
+enum exec_flag { EXEC_STDIN = 1, EXEC_MERGED = 2, EXEC_TTY = 4, EXEC_CREATE_CWD = 8, EXEC_CGROUP = 16, EXEC_FLAGS = 31 };
 enum write_flag { WRITE_CREATE_PARENTS = 1, WRITE_FLAGS = 1 };
 enum mount_flag { MOUNT_READ_ONLY = 1, MOUNT_FLAGS = 1 };
-enum control_operation { CONTROL_SIGNAL = 1, CONTROL_RESIZE };
+enum control_operation { CONTROL_SIGNAL = 1, CONTROL_RESIZE, CONTROL_DETACH };
 
 enum {
   STRINGS_MAX = 16384,
   LAYERS_MAX = 256,
   LUN_MAX = 16383,
   EXTRA_FILES_MAX = 64,
+  SYSCTLS_MAX = 64,
+  SYSCTL_LENGTH_MAX = 4096,
+  LIMITS_MAX = 16,
+  LIMIT_RESOURCES = 16,
+  KEEP_MAX = 1 << 24,
   HOSTNAME_LENGTH_MAX = 64,
   MACHINE_ID_SIZE = 32,
   SEED_SIZE = 64,
   PATH_LENGTH_MAX = 4095,
   USER_LENGTH_MAX = 512,
 };
+
+struct extra_file {
+  const char *path;
+  const uint8_t *content;
+  uint32_t length;
+  uint32_t mode;
+};
+
+/* A resource limit, with the kernel's numbers; UINT64_MAX is none. */
+struct limit {
+  uint32_t resource;
+  uint64_t soft;
+  uint64_t hard;
+};
+
+struct plan;
 
 struct exec_request {
   char **argv;
@@ -33,6 +66,22 @@ struct exec_request {
   uint32_t flags;
   uint16_t rows;
   uint16_t cols;
+  uint32_t keep;        /* bytes of output that outlive the stream */
+  struct limit limits[LIMITS_MAX];
+  size_t limit_count;
+  /* A plan: files to write, then commands one after the other. argv is that of command `step`. */
+  struct extra_file files[EXTRA_FILES_MAX];
+  size_t file_count;
+  uint32_t step;
+  uint32_t steps;
+  size_t step_argc;     /* of the step that is being read */
+  struct plan *plan;    /* what later steps need (plan.c) */
+};
+
+struct signal_request {
+  uint32_t pid;
+  uint32_t signal;
+  bool group;
 };
 
 struct file_request {
@@ -45,19 +94,15 @@ struct file_request {
   bool has_mode;
 };
 
-struct extra_file {
-  const char *path;
-  const uint8_t *content;
-  uint32_t length;
-  uint32_t mode;
-};
-
 struct assemble_request {
   uint16_t luns[LAYERS_MAX];
   size_t layers;
   struct extra_file files[EXTRA_FILES_MAX];
   size_t file_count;
   uint64_t tmpfs_bytes;
+  uint64_t shm_bytes;
+  const char *sysctls[SYSCTLS_MAX];
+  size_t sysctl_count;
   uint32_t timeout_ms;
   const char *hostname;
 };
@@ -82,7 +127,9 @@ struct request {
     struct assemble_request assemble;
     struct listener_request listener;
     struct fuse_request fuse;
+    struct signal_request signal;
     uint32_t grace_ms;
+    uint32_t pid;
   };
 };
 
@@ -113,6 +160,8 @@ struct control_request {
  * the request from then on; argv and env live in one table that the next call overwrites.
  */
 const char *parse_open(struct request *request, uint8_t *payload, size_t length);
+/* A plan with the argv of its command `step`. */
+const char *parse_plan(struct request *request, uint8_t *payload, size_t length, uint32_t step);
 const char *parse_session(struct session_request *request, uint8_t *payload, size_t length);
 const char *parse_resume(struct resume_request *request, uint8_t *payload, size_t length);
 const char *parse_control(struct control_request *request, uint8_t *payload, size_t length);

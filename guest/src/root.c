@@ -127,7 +127,9 @@ static void make_link(const char *target, const char *path) {
   if (symlink(target, path) < 0) cannot("making", path);
 }
 
-static void populate_dev(void) {
+static void populate_dev(uint64_t shm_bytes) {
+  char shm[48] = "mode=1777";
+  if (shm_bytes) snprintf(shm, sizeof shm, "mode=1777,size=%llu", (unsigned long long)shm_bytes);
   make_device("/dev/null", 1, 3);
   make_device("/dev/zero", 1, 5);
   make_device("/dev/full", 1, 7);
@@ -137,7 +139,7 @@ static void populate_dev(void) {
   make_device("/dev/console", 5, 1);
   if (chmod("/dev/console", 0600) < 0) cannot("setting the mode of", "/dev/console");
   mount_on("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5");
-  mount_on("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
+  mount_on("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, shm);
   mount_on("mqueue", "/dev/mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   make_link("pts/ptmx", "/dev/ptmx");
   make_link("/proc/self/fd", "/dev/fd");
@@ -152,14 +154,40 @@ static void hide(const char *path) {
   if (mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=0555") < 0) cannot("hiding", path);
 }
 
-void root_populate(void) {
+void root_populate(const struct assemble_request *request) {
   mode_t mask = umask(0);
   mount_on("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   mount_on("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   hide("/sys/class/virtio-ports");
+  if (access("/sys/fs/cgroup", F_OK) == 0) mount_on("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   mount_on("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=0755,size=1m");
-  populate_dev();
+  populate_dev(request->shm_bytes);
   umask(mask);
+}
+
+/* --- kernel parameters --- */
+
+/* As sysctl(8): a dot separates, unless a slash comes first, which then does. */
+static void set_sysctl(const char *text) {
+  static char path[sizeof "/proc/sys/" + SYSCTL_LENGTH_MAX];
+  size_t length = strcspn(text, "=");
+  const char *value = text + length + 1;
+  snprintf(path, sizeof path, "/proc/sys/%.*s", (int)length, text);
+  char *name = path + strlen("/proc/sys/");
+  bool dots = name[strcspn(name, "./")] == '.';
+  for (char *at = name; *at; at++) {
+    if (*at == '.' && dots) *at = '/';
+    else if (*at == '/' && dots) *at = '.';
+  }
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) cannot("opening the kernel parameter", path);
+  bool done = write(fd, value, strlen(value)) == (ssize_t)strlen(value);
+  if (!done) cannot("setting the kernel parameter", path);
+  close(fd);
+}
+
+void root_set_sysctls(const struct assemble_request *request) {
+  for (size_t i = 0; i < request->sysctl_count; i++) set_sysctl(request->sysctls[i]);
 }
 
 /* --- files --- */

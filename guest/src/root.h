@@ -11,7 +11,10 @@ void root_stack(const struct assemble_request *request);
 void root_enter(void);
 
 /* /proc, /sys and /dev of the root that has been entered. */
-void root_populate(void);
+void root_populate(const struct assemble_request *request);
+
+/* Writes the kernel parameters that were asked for; they are of the calling process's namespaces. */
+void root_set_sysctls(const struct assemble_request *request);
 
 /* Writes /etc/hostname and its like, replacing links instead of following them. */
 void root_write_files(const struct assemble_request *request);

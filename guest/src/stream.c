@@ -1,10 +1,13 @@
 #define _GNU_SOURCE
 #include "stream.h"
 
+#include "cgroup.h"
 #include "fuse.h"
+#include "keep.h"
 #include "link.h"
 #include "log.h"
 #include "loop.h"
+#include "plan.h"
 #include "session.h"
 #include "task.h"
 #include "workload.h"
@@ -31,6 +34,10 @@ void streams_init(void) { input_init(); }
 uint32_t stream_slot(const struct stream *stream) { return (uint32_t)(stream - streams); }
 
 static bool in_use(const struct stream *stream) { return stream->generation % 2 == 1; }
+
+struct stream *stream_at(uint32_t slot) {
+  return slot < slots_used && in_use(&streams[slot]) ? &streams[slot] : NULL;
+}
 
 struct stream *stream_find(const struct link *link, uint32_t id) {
   for (uint32_t i = 0; i < slots_used; i++) {
@@ -76,8 +83,11 @@ static void refuse(struct link *link, uint32_t id) {
 }
 
 const char *stream_open(struct link *link, uint32_t id, struct request *request) {
+  int unattached = request->kind == KIND_ATTACH ? keep_attach(link, id, request->pid) : 0;
+  if (request->kind == KIND_ATTACH && !unattached) return NULL;
   struct stream *stream = allocate();
   if (!stream) {
+    if (request->kind == KIND_EXEC) plan_forget(request->exec.plan);
     refuse(link, id);
     return NULL;
   }
@@ -90,6 +100,8 @@ const char *stream_open(struct link *link, uint32_t id, struct request *request)
     stream->outputs[i].fd = -1;
     stream->outputs[i].credit = link->send_credit;
   }
+  if (request->kind == KIND_EXEC) stream->plan = request->exec.plan;
+  stream->has_steps = stream->plan != NULL;
   stream->tty = request->kind == KIND_EXEC && request->exec.flags & EXEC_TTY;
   if (request->kind == KIND_ASSEMBLE && request->assemble.hostname) session_set_hostname(request->assemble.hostname);
   int error = 0;
@@ -98,13 +110,17 @@ const char *stream_open(struct link *link, uint32_t id, struct request *request)
     error = EUSERS;
     message = "as many host folders are mounted as can be";
   }
-  if (!message) {
+  if (unattached) {
+    error = unattached;
+    message = error == EBUSY ? "somebody is attached to the command already" : "there is no such command whose output is kept";
+  } else if (!message) {
     error = task_start(stream, request);
     message = "the task could not be started";
     /* It may run all the same, without anybody to hear of it. */
     if (error && stream->pid > 0) stream_signal(stream, SIGKILL, true);
     if (error) stream->due = 0;
   }
+  if (error) plan_drop(stream);
   if (error) fail_at_once(stream, error, message);
   stream_wake(stream);
   return NULL;
@@ -127,11 +143,16 @@ static void forget(struct stream *stream) {
   if (stream->link && stream->queued) link_unready(stream->link, stream);
   stream->queued = false;
   stream->link = NULL;
-  input_close(stream);
+  /* Who comes back to it can go on typing. */
+  if (stream->keep) stream->input.used = 0;
+  else input_close(stream);
 }
 
 static void stop(struct stream *stream) {
   /* A built-in task removes what it has half done; before its pipe is closed, so that it sees no regular end. */
+  plan_drop(stream);
+  keep_drop(stream);
+  if (stream->cgroup) cgroup_kill(stream->cgroup);
   if (stream->kind == KIND_EXEC) stream_signal(stream, SIGKILL, true);
   else stream_signal(stream, stream->kind == KIND_ASSEMBLE ? SIGKILL : SIGTERM, false);
   forget(stream);
@@ -150,8 +171,11 @@ void stream_close(struct link *link, uint32_t id) {
 static void orphan(struct stream *stream) {
   forget(stream);
   output_orphan(stream);
+  if (stream->keep && stream->exited) keep_ended(stream);
   stream_settle(stream);
 }
+
+void stream_detach(struct stream *stream) { orphan(stream); }
 
 void streams_detach(struct link *link) {
   for (uint32_t i = 0; i < slots_used; i++) {
@@ -163,9 +187,12 @@ void streams_detach(struct link *link) {
 }
 
 void stream_settle(struct stream *stream) {
-  bool open = stream->link != NULL || stream->pid > 0 || stream->status_fd >= 0;
+  bool open = stream->link != NULL || stream->pid > 0 || stream->status_fd >= 0 || stream->keep != NULL;
   for (int i = 0; i < OUTPUTS; i++) open |= stream->outputs[i].fd >= 0;
   if (open) return;
+  plan_drop(stream);
+  input_close(stream);
+  if (stream->cgroup) cgroup_leave(stream->cgroup);
   if (stream->input.touched) input_trim(stream_slot(stream));
   fuse_end(stream);
   stream->generation++;
@@ -184,7 +211,7 @@ static void read_status(struct stream *stream) {
     if (got < 0 && errno == EAGAIN) return;
     close(stream->status_fd);
     stream->status_fd = -1;
-    if (stream->kind == KIND_EXEC) task_started_apart(stream);
+    if (stream->kind == KIND_EXEC && !plan_stages(stream)) task_started_apart(stream);
   }
 }
 
@@ -234,12 +261,17 @@ static struct stream *find_process(pid_t pid) {
 void stream_exited(struct stream *stream, int wait_status) {
   if (stream->status_fd >= 0) read_status(stream);
   stream->pid = 0;
+  if (stream->plan && plan_next(stream, wait_status)) {
+    stream_wake(stream);
+    return;
+  }
   stream->exited = true;
   stream->wait_status = wait_status;
   if (stream->kind != KIND_EXEC && stream->result_used == 0) fail_at_once(stream, EIO, "the task was killed");
   if (stream->kind == KIND_EXEC) {
     if (stream->result_used == 0) stream->due |= DUE_EXITED;
     output_exited(stream);
+    if (stream->keep && !stream->link) keep_ended(stream);
   }
   stream_settle(stream);
   if (in_use(stream)) stream_wake(stream);

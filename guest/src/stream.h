@@ -50,6 +50,11 @@ struct stream {
   bool exited;
   bool in_grace;
   bool tty;
+  uint32_t cgroup;     /* of the command, or 0 */
+  uint32_t step;       /* of a plan: the command that has ended */
+  bool has_steps;
+  struct plan *plan;   /* what is still to come (plan.c) */
+  struct keep *keep;   /* output that outlives the stream (keep.c) */
   int64_t grace_end_ms;
   struct input input;
   struct output outputs[OUTPUTS];
@@ -61,6 +66,9 @@ struct stream {
 
 void streams_init(void);
 uint32_t stream_slot(const struct stream *stream);
+
+/* What is in a slot; NULL when nothing is. */
+struct stream *stream_at(uint32_t slot);
 
 /* NULL when there is none of that number on the link. */
 struct stream *stream_find(const struct link *link, uint32_t id);
@@ -75,6 +83,9 @@ const char *stream_credit(struct link *link, const struct frame *frame, const ui
 const char *stream_control(struct link *link, const struct frame *frame, uint8_t *bytes);
 
 void stream_signal(const struct stream *stream, int signal, bool group);
+
+/* The host lets go of the command, which lives on. */
+void stream_detach(struct stream *stream);
 
 /* Forgets the stream if it is still there; what it runs is killed. */
 void stream_close(struct link *link, uint32_t id);

@@ -54,7 +54,8 @@ const char *stream_control(struct link *link, const struct frame *frame, uint8_t
   struct stream *stream = stream_find(link, frame->stream);
   if (!stream) return known(link, frame);
   if (stream->kind != KIND_EXEC) return "a CONTROL for a stream that is not a command";
-  if (request.operation == CONTROL_SIGNAL) stream_signal(stream, (int)request.signal, request.group);
+  if (request.operation == CONTROL_DETACH) stream_detach(stream);
+  else if (request.operation == CONTROL_SIGNAL) stream_signal(stream, (int)request.signal, request.group);
   else if (stream->tty && stream->outputs[0].fd >= 0) pty_resize(stream->outputs[0].fd, request.rows, request.cols);
   return NULL;
 }

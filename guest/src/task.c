@@ -1,9 +1,12 @@
 #define _GNU_SOURCE
 #include "task.h"
 
+#include "cgroup.h"
 #include "fuse.h"
+#include "keep.h"
 #include "log.h"
 #include "loop.h"
+#include "plan.h"
 #include "pty.h"
 #include "workload.h"
 
@@ -127,6 +130,9 @@ static _Noreturn void run_built_in(const struct request *request, const struct e
   if (request->kind == KIND_AWAIT_LISTENER) listener_run(&request->listener);
   enter_workload();
   if (request->kind == KIND_FUSE) fuse_mount_run(&request->fuse);
+  if (request->kind == KIND_EXEC) plan_write_files(&request->exec);
+  if (request->kind == KIND_PROCESSES) processes_run();
+  if (request->kind == KIND_SIGNAL) signal_run(&request->signal);
   if (request->kind == KIND_FILE_READ) file_read_run(&request->file);
   file_write_run(&request->file);
 }
@@ -134,22 +140,29 @@ static _Noreturn void run_built_in(const struct request *request, const struct e
 struct command {
   const struct exec_request *request;
   const struct ends *ends;
+  uint32_t cgroup;
 };
+
+static void join_group(uint32_t cgroup) {
+  if (cgroup && !cgroup_join(cgroup)) task_fail(errno, STAGE_OTHER, "joining a control group: %s", strerror(errno));
+}
 
 static int run_command(void *argument) {
   const struct command *command = argument;
   launch->pid = getpid();
+  join_group(command->cgroup);
   reset_signals();
   take_descriptors(command->ends, command->request->flags & EXEC_MERGED);
   enter_workload();
   exec_run(command->request);
 }
 
-static _Noreturn void run_command_apart(const struct exec_request *request, const struct ends *ends) {
+static _Noreturn void run_command_apart(const struct exec_request *request, const struct ends *ends, uint32_t cgroup) {
   reset_signals();
   take_descriptors(ends, request->flags & EXEC_MERGED);
   uint32_t pid = (uint32_t)getpid();
   if (write(TASK_STATUS, &pid, sizeof pid) != sizeof pid) _exit(1);
+  join_group(cgroup);
   enter_workload();
   exec_run(request);
 }
@@ -190,7 +203,8 @@ static int make_ends(struct ends *ends, const struct request *request) {
   }
   error = make_pipe(ends, 3, false);
   if (!error && request->kind == KIND_FUSE) error = fuse_open(&ends->ours[1], &ends->theirs[1]);
-  if (!error && request->kind == KIND_FILE_READ) error = make_pipe(ends, 1, false);
+  bool says_much = request->kind == KIND_FILE_READ || request->kind == KIND_PROCESSES;
+  if (!error && says_much) error = make_pipe(ends, 1, false);
   if (!error && request->kind == KIND_FILE_WRITE) error = make_pipe(ends, 0, true);
   return error;
 }
@@ -208,10 +222,17 @@ static pid_t start_built_in(const struct request *request, const struct ends *en
   return pid;
 }
 
-static pid_t fork_command(const struct exec_request *request, const struct ends *ends) {
+static pid_t fork_command(const struct exec_request *request, const struct ends *ends, uint32_t cgroup) {
   pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-  if (pid == 0) run_command_apart(request, ends);
+  if (pid == 0) run_command_apart(request, ends, cgroup);
   return pid;
+}
+
+/* A later command of a plan goes by the number of the first. */
+static void note_pid(struct stream *stream, pid_t pid) {
+  if (stream->workload_pid) return;
+  stream->due |= DUE_STARTED;
+  stream->workload_pid = pid;
 }
 
 void task_started_apart(struct stream *stream) {
@@ -221,12 +242,11 @@ void task_started_apart(struct stream *stream) {
     stream->result_used -= sizeof pid;
     memmove(stream->result, stream->result + sizeof pid, stream->result_used);
   }
-  stream->workload_pid = (pid_t)pid;
-  if (stream->result_used == 0) stream->due |= DUE_STARTED;
+  if (stream->result_used == 0) note_pid(stream, (pid_t)pid);
 }
 
-static pid_t start_command(const struct exec_request *request, const struct ends *ends) {
-  struct command command = {.request = request, .ends = ends};
+static pid_t start_command(const struct exec_request *request, const struct ends *ends, uint32_t cgroup) {
+  struct command command = {.request = request, .ends = ends, .cgroup = cgroup};
   launch->failed = 0;
   launching = true;
 #ifdef __SANITIZE_ADDRESS__
@@ -263,24 +283,61 @@ static void widen_pipe(const struct stream *stream, const struct ends *ends) {
 
 static void note_start(struct stream *stream) {
   if (launch->failed == 0) {
-    stream->due |= DUE_STARTED;
-    stream->workload_pid = launch->pid;
+    note_pid(stream, launch->pid);
   } else {
     memcpy(stream->result, launch->failure, launch->failed);
     stream->result_used = launch->failed;
   }
 }
 
+static int launch_command(struct stream *stream, const struct exec_request *exec, const struct ends *ends) {
+  bool apart = ends->theirs[3] >= 0;
+  pid_t pid = apart ? fork_command(exec, ends, stream->cgroup) : start_command(exec, ends, stream->cgroup);
+  if (pid < 0) return errno;
+  stream->pid = pid;
+  if (!apart) note_start(stream);
+  return 0;
+}
+
+int task_start_step(struct stream *stream, const struct exec_request *request, const int theirs[3]) {
+  struct ends ends = {{-1, -1, -1, -1}, {theirs[0], theirs[1], theirs[2], -1}};
+  int error = fuse_in_use() ? make_pipe(&ends, 3, false) : 0;
+  if (!error) error = launch_command(stream, request, &ends);
+  if (ends.theirs[3] >= 0) close(ends.theirs[3]);
+  stream->status_fd = ends.ours[3];
+  if (error || stream->status_fd < 0) return error;
+  return loop_watch(stream->status_fd, EPOLLIN | EPOLLET, ROLE_STATUS, stream_slot(stream), stream->generation) ? 0 : errno;
+}
+
+/* A plan that begins with files: they are written by a task of their own, which has no pipe but for its result. */
+static int start_staging(struct stream *stream, const struct request *request, struct ends *ends) {
+  struct ends own = {{-1, -1, -1, -1}, {-1, -1, -1, -1}};
+  int error = ends->theirs[3] < 0 ? make_pipe(ends, 3, false) : 0;
+  if (error) return error;
+  own.theirs[3] = ends->theirs[3];
+  pid_t pid = start_built_in(request, &own);
+  if (pid < 0) return errno;
+  stream->pid = pid;
+  return 0;
+}
+
+static int begin_command(struct stream *stream, const struct request *request, struct ends *ends) {
+  const struct exec_request *exec = &request->exec;
+  int error = exec->keep ? keep_begin(stream, exec->keep) : 0;
+  if (error) return error;
+  if (exec->flags & EXEC_CGROUP) stream->cgroup = cgroup_make();
+  if (exec->plan) plan_begin(stream, exec, ends->theirs);
+  return exec->file_count > 0 ? start_staging(stream, request, ends) : launch_command(stream, exec, ends);
+}
+
 int task_start(struct stream *stream, const struct request *request) {
   struct ends ends = {{-1, -1, -1, -1}, {-1, -1, -1, -1}};
   bool command = request->kind == KIND_EXEC;
   int error = make_ends(&ends, request);
-  bool apart = ends.ours[3] >= 0;
   if (!error) {
     widen_pipe(stream, &ends);
-    if (!command) stream->pid = start_built_in(request, &ends);
-    else stream->pid = apart ? fork_command(&request->exec, &ends) : start_command(&request->exec, &ends);
-    if (stream->pid < 0) error = errno;
+    if (command) error = begin_command(stream, request, &ends);
+    else if ((stream->pid = start_built_in(request, &ends)) < 0) error = errno;
   }
   close_all(ends.theirs);
   if (error) {
@@ -288,7 +345,6 @@ int task_start(struct stream *stream, const struct request *request) {
     close_all(ends.ours);
     return error;
   }
-  if (command && !apart) note_start(stream);
   /* Descriptors that cannot be watched end with the stream; the child is killed with it. */
   return watch(stream, stream_slot(stream), &ends);
 }

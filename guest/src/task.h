@@ -5,7 +5,7 @@
 #include "stream.h"
 
 /* What was being done when a task failed, for the host to tell "not found" from "not possible". */
-enum stage { STAGE_OTHER, STAGE_USER, STAGE_CWD, STAGE_COMMAND };
+enum stage { STAGE_OTHER, STAGE_USER, STAGE_CWD, STAGE_COMMAND, STAGE_FILES };
 
 /* Descriptors of a task. */
 enum { TASK_INPUT = 0, TASK_OUTPUT = 1, TASK_ERROR = 2, TASK_STATUS = 3, TASK_ROOT = 4, TASK_FDS = 5 };
@@ -18,6 +18,9 @@ int task_start(struct stream *stream, const struct request *request);
 
 /* The status pipe of a command that was started in a memory of its own has ended: it runs, or has said why not. */
 void task_started_apart(struct stream *stream);
+
+/* Starts a command of a plan on the pipes that its stream has already; 0 or an errno. */
+int task_start_step(struct stream *stream, const struct exec_request *request, const int theirs[3]);
 
 /* For children: say how it went, and end. */
 _Noreturn void task_fail(int error, enum stage stage, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -34,5 +37,7 @@ _Noreturn void file_write_run(const struct file_request *request);
 _Noreturn void assemble_run(const struct assemble_request *request);
 _Noreturn void listener_run(const struct listener_request *request);
 _Noreturn void shutdown_run(uint32_t grace_ms);
+_Noreturn void processes_run(void);
+_Noreturn void signal_run(const struct signal_request *request);
 
 #endif

@@ -18,6 +18,7 @@ static uint64_t get(const uint8_t *at, size_t size) {
 
 uint16_t get_u16(const uint8_t *at) { return (uint16_t)get(at, 2); }
 uint32_t get_u32(const uint8_t *at) { return (uint32_t)get(at, 4); }
+uint64_t get_u64(const uint8_t *at) { return get(at, 8); }
 
 void frame_encode(uint8_t out[FRAME_HEADER], const struct frame *frame) {
   put(out, 4, frame->length);

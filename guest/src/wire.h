@@ -52,6 +52,7 @@ void frame_decode(struct frame *frame, const uint8_t in[FRAME_HEADER]);
 
 uint16_t get_u16(const uint8_t *at);
 uint32_t get_u32(const uint8_t *at);
+uint64_t get_u64(const uint8_t *at);
 
 /* The fields of a payload that are still to be read. */
 struct fields {

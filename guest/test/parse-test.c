@@ -15,15 +15,24 @@ static uint32_t random_below(uint32_t limit) {
   return (uint32_t)(state >> 16) % limit;
 }
 
+static uint16_t random_kind(void) {
+  return (uint16_t)(random_below(2) ? random_below(7) : 31 + random_below(27));
+}
+
+static uint16_t random_tag(void) {
+  if (random_below(20) == 0) return (uint16_t)random_below(65536);
+  return (uint16_t)(random_below(3) ? random_below(11) : 31 + random_below(6));
+}
+
 static size_t random_fields(uint8_t *bytes, size_t size) {
   struct writer writer = {.bytes = bytes, .size = size};
-  write_kind(&writer, (uint16_t)(random_below(4) ? random_below(7) : random_below(4) ? KIND_FUSE : KIND_AWAIT_LISTENER));
+  write_kind(&writer, random_kind());
   uint32_t count = random_below(12);
   for (uint32_t i = 0; i < count; i++) {
     uint8_t value[80];
     uint32_t length = random_below(4) ? random_below(9) : random_below(sizeof value);
     for (uint32_t j = 0; j < length; j++) value[j] = (uint8_t)(random_below(3) ? '/' + random_below(60) : random_below(256));
-    write_bytes(&writer, (uint16_t)(random_below(20) ? random_below(9) : random_below(65536)), value, length);
+    write_bytes(&writer, random_tag(), value, length);
   }
   return writer.used;
 }
@@ -73,6 +82,31 @@ static void test_resume(void) {
   check(parse_resume(&request, bytes, writer.used) != NULL);
 }
 
+static void test_good_plan(void) {
+  uint8_t bytes[256], copy[256];
+  struct writer writer = {.bytes = bytes, .size = sizeof bytes};
+  write_kind(&writer, KIND_PLAN);
+  write_bytes(&writer, 35, "\xa4\1\0\0\2\0/ahello", 13);
+  write_string(&writer, 1, "first");
+  write_string(&writer, 1, "argument");
+  write_bytes(&writer, 34, "", 0);
+  write_string(&writer, 1, "second");
+  write_string(&writer, 2, "A=b");
+  write_bytes(&writer, 32, "\7\0\0\0\12\0\0\0\0\0\0\0\24\0\0\0\0\0\0\0", 20);
+  static struct request request;
+  memcpy(copy, bytes, sizeof copy);
+  check(!writer.full && parse_open(&request, copy, writer.used) == NULL);
+  check(request.exec.argc == 2 && strcmp(request.exec.argv[0], "first") == 0 && request.exec.steps == 2 && request.exec.envc == 1);
+  check(request.exec.file_count == 1 && strcmp(request.exec.files[0].path, "/a") == 0 && request.exec.files[0].length == 5);
+  check(request.exec.limit_count == 1 && request.exec.limits[0].resource == 7);
+  check(request.exec.limits[0].soft == 10 && request.exec.limits[0].hard == 20);
+  memcpy(copy, bytes, sizeof copy);
+  check(parse_plan(&request, copy, writer.used, 1) == NULL);
+  check(request.exec.argc == 1 && strcmp(request.exec.argv[0], "second") == 0);
+  memcpy(copy, bytes, sizeof copy);
+  check(parse_plan(&request, copy, writer.used, 2) != NULL);
+}
+
 static void test_refusals(void) {
   static struct request request;
   struct { uint16_t kind, tag; const char *value; size_t length; } cases[] = {
@@ -81,6 +115,9 @@ static void test_refusals(void) {
     {KIND_ASSEMBLE, 5, "\0\0\0\0\3\0etc", 9}, {KIND_ASSEMBLE, 5, "\0\0\0\0\xff\0/e", 8}, {0, 1, "x", 1}, {KIND_SHUTDOWN + 1, 1, "x", 1},
     {KIND_AWAIT_LISTENER, 1, "\0\0", 2}, {KIND_AWAIT_LISTENER, 2, "\1\0\0\0", 4}, {KIND_AWAIT_LISTENER, 1, "\1\0\0", 3},
     {KIND_FUSE, 1, "relative", 8},    {KIND_FUSE, 2, "\2\0\0\0", 4},   {KIND_FUSE, 4, "x", 1},
+    {KIND_EXEC, 32, "\7", 1},         {KIND_EXEC, 34, "", 0},          {KIND_PLAN, 34, "", 0},             {KIND_PLAN, 35, "abc", 3},
+    {KIND_EXEC, 33, "\1\0\0\1", 4},   {KIND_SIGNAL, 2, "\101\0\0\0", 4}, {KIND_ATTACH, 1, "\0\0\0\0", 4}, {KIND_PROCESSES, 1, "", 0},
+    {KIND_ASSEMBLE, 32, "a", 1},      {KIND_ASSEMBLE, 32, "=b", 2},    {KIND_ASSEMBLE, 32, "a../b=c", 7},   {KIND_ASSEMBLE, 32, "/a=b", 4},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     uint8_t bytes[64];
@@ -104,6 +141,7 @@ static void test_writer_stops_at_its_end(void) {
 
 int main(void) {
   test_good_exec();
+  test_good_plan();
   test_resume();
   test_refusals();
   test_writer_stops_at_its_end();

@@ -20,11 +20,25 @@ static void check(int holds) {
   if (!holds) abort();
 }
 
+static void check_files(const struct extra_file *files, size_t count, const uint8_t *end) {
+  check(count <= EXTRA_FILES_MAX);
+  for (size_t i = 0; i < count; i++) {
+    check(files[i].path[0] == '/' && strlen(files[i].path) <= PATH_LENGTH_MAX && files[i].mode <= 07777);
+    check(files[i].content + files[i].length <= end);
+  }
+}
+
 /* What the rest of the agent takes for granted of a request that was let through. */
 static void check_request(const struct request *request, const uint8_t *payload, size_t length) {
   const char *end = (const char *)payload + length;
   switch (request->kind) {
+    case KIND_PLAN:
+      check(request->exec.step_argc >= 1 && request->exec.steps >= 1 && request->exec.file_count <= EXTRA_FILES_MAX);
+      check_files(request->exec.files, request->exec.file_count, payload + length);
+      /* fall through */
     case KIND_EXEC:
+      check(request->exec.limit_count <= LIMITS_MAX && request->exec.keep <= KEEP_MAX);
+      for (size_t i = 0; i < request->exec.limit_count; i++) check(request->exec.limits[i].resource < LIMIT_RESOURCES);
       check(request->exec.argc >= 1 && request->exec.argc <= STRINGS_MAX && request->exec.envc <= STRINGS_MAX);
       check(request->exec.argv[request->exec.argc] == NULL && request->exec.env[request->exec.envc] == NULL);
       for (size_t i = 0; i < request->exec.argc; i++) check(request->exec.argv[i] + strlen(request->exec.argv[i]) < end);
@@ -40,16 +54,20 @@ static void check_request(const struct request *request, const uint8_t *payload,
     case KIND_ASSEMBLE:
       check(request->assemble.layers <= LAYERS_MAX && request->assemble.file_count <= EXTRA_FILES_MAX);
       for (size_t i = 0; i < request->assemble.layers; i++) check(request->assemble.luns[i] <= LUN_MAX);
-      for (size_t i = 0; i < request->assemble.file_count; i++) {
-        const struct extra_file *file = &request->assemble.files[i];
-        check(file->path[0] == '/' && strlen(file->path) <= PATH_LENGTH_MAX && file->mode <= 07777);
-        check(file->content + file->length <= payload + length);
+      check_files(request->assemble.files, request->assemble.file_count, payload + length);
+      check(request->assemble.sysctl_count <= SYSCTLS_MAX);
+      for (size_t i = 0; i < request->assemble.sysctl_count; i++) {
+        const char *text = request->assemble.sysctls[i];
+        check(strchr(text, '=') != NULL && text[0] != '/' && text + strlen(text) < end);
       }
       break;
     case KIND_FUSE:
       check(request->fuse.path[0] == '/' && strlen(request->fuse.path) <= PATH_LENGTH_MAX);
       check(!request->fuse.user || strlen(request->fuse.user) <= USER_LENGTH_MAX);
       break;
+    case KIND_ATTACH: check(request->pid != 0); break;
+    case KIND_SIGNAL: check(request->signal.pid != 0 && request->signal.signal <= 64); break;
+    case KIND_PROCESSES: break;
     case KIND_SHUTDOWN: break;
     case KIND_AWAIT_LISTENER: check(request->listener.port > 0); break;
   }
@@ -63,6 +81,11 @@ static void parse_everything(const uint8_t *bytes, size_t length) {
   uint8_t *copy = exact_copy(bytes, length);
   if (!parse_open(&request, copy, length)) check_request(&request, copy, length);
   free(copy);
+  for (uint32_t step = 1; step < 3; step++) {
+    copy = exact_copy(bytes, length);
+    if (length >= 2 && get_u16(copy) == KIND_PLAN && !parse_plan(&request, copy, length, step)) check_request(&request, copy, length);
+    free(copy);
+  }
   copy = exact_copy(bytes, length);
   if (!parse_session(&session, copy, length)) {
     check(session.has_nonce && session.version == PROTOCOL_VERSION);

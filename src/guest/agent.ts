@@ -2,13 +2,15 @@ import { randomBytes } from "node:crypto";
 import type { Duplex, Readable } from "node:stream";
 import { VmError } from "../errors.js";
 import { type AssembleRequest, encodeAssemble, encodeShutdown } from "./assemble.js";
+import type { ExecRequest } from "./exec-request.js";
 import { decodeFailure, ResultKind } from "./failure.js";
 import { FieldWriter } from "./fields.js";
 import { type FileContent, openRead, type ReadOptions, readFile, type WriteOptions, writeFile } from "./files.js";
 import { type FuseHandler, type FuseRequest, mountFuse } from "./fuse.js";
 import { Link } from "./link.js";
 import { encodeAwaitListener } from "./listener.js";
-import { type ExecRequest, type GuestProcess, startProcess } from "./process.js";
+import { attachProcess, type GuestProcess, startProcess } from "./process.js";
+import { listProcesses, type ProcessInfo, signalProcess } from "./processes.js";
 import { withDeadline } from "./wait.js";
 
 const SEED_BYTES = 64;
@@ -72,6 +74,24 @@ export class Agent {
    */
   async exec(request: ExecRequest, options: { signal?: AbortSignal } = {}): Promise<GuestProcess> {
     return startProcess(request.link === "bulk" ? this.#bulk : this.#control, request, options.signal);
+  }
+
+  /**
+   * Connects to a command that was started with `keepOutputBytes`, by the pid that it had; what was kept of its output comes first.
+   * Also in a guest that was restored from a snapshot. Rejects with VmError when there is no such command, or somebody is connected to it.
+   */
+  attach(pid: number, options: { signal?: AbortSignal } = {}): Promise<GuestProcess> {
+    return attachProcess(this.#control, pid, options.signal);
+  }
+
+  /** The workload's processes, those of the commands and all others. */
+  processes(signal?: AbortSignal): Promise<ProcessInfo[]> {
+    return listProcesses(this.#control, signal);
+  }
+
+  /** Sends a signal to any process of the workload; false when there is none of that number. */
+  signal(pid: number, signal: NodeJS.Signals | number, group = false): Promise<boolean> {
+    return signalProcess(this.#control, pid, signal, group);
   }
 
   /** Rejects with GuestFileError. */

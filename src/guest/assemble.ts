@@ -23,6 +23,10 @@ export interface AssembleRequest {
   /** How long the disks may take to appear, 15 s by default. */
   timeoutMs?: number;
   hostname?: string;
+  /** Kernel parameters by name, such as `net.core.somaxconn`. */
+  sysctls?: Readonly<Record<string, string>>;
+  /** Size of /dev/shm; half of the memory by default. */
+  shmBytes?: number;
 }
 
 export function encodeAssemble(request: AssembleRequest): Buffer {
@@ -37,6 +41,8 @@ export function encodeAssemble(request: AssembleRequest): Buffer {
   if (request.timeoutMs !== undefined) fields.u32(3, request.timeoutMs);
   if (request.hostname !== undefined) fields.string(4, request.hostname);
   for (const file of files) fields.bytes(5, encodeFile(file));
+  for (const [name, value] of Object.entries(request.sysctls ?? {})) fields.string(32, `${name}=${value}`);
+  if (request.shmBytes !== undefined) fields.u64(33, BigInt(request.shmBytes));
   return fields.toBuffer();
 }
 
@@ -45,7 +51,7 @@ export function encodeShutdown(graceMs: number): Buffer {
 }
 
 /** u32 mode, u16 length of the path, the path, the content. */
-function encodeFile(file: ExtraFile): Buffer {
+export function encodeFile(file: ExtraFile): Buffer {
   const path = Buffer.from(file.path);
   if (!file.path.startsWith("/") || path.length > 4095)
     throw new UsageError(`Not an absolute path: ${JSON.stringify(file.path)}`);

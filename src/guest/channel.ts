@@ -34,6 +34,11 @@ export class ChannelReadable extends Readable {
     }
   }
 
+  /** Whether all has come. */
+  get finished(): boolean {
+    return this.#ended;
+  }
+
   /** Nothing more will come. */
   finish(): void {
     this.#ended = true;

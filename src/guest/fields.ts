@@ -86,6 +86,12 @@ export class Fields {
     return this.#sized(tag, 8).readBigUInt64LE();
   }
 
+  bytes(tag: number): Buffer {
+    const value = this.#values.get(tag);
+    if (value === undefined) throw new Error(`no field ${tag}`);
+    return value;
+  }
+
   /** For people: what would move a terminal's cursor or colour it is replaced. */
   text(tag: number): string {
     const value = this.#values.get(tag)?.toString("utf8") ?? "";

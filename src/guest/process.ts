@@ -2,36 +2,15 @@ import type { Readable, Writable } from "node:stream";
 import { UsageError, VmError } from "../errors.js";
 import { ChannelReadable, ChannelWritable } from "./channel.js";
 import { signalName, signalNumber } from "./errno.js";
-import { decodeFailure, ExecFailure, ResultKind } from "./failure.js";
+import { type ExecRequest, encodeExec } from "./exec-request.js";
+import { decodeFailure, ExecFailure, type Failure, ResultKind } from "./failure.js";
 import { Fields, FieldWriter } from "./fields.js";
 import type { Link } from "./link.js";
 import type { GuestStream, StreamHandler } from "./stream.js";
 
-const KIND_EXEC = 1;
-const FLAG = { stdin: 1, merged: 2, tty: 4, createCwd: 8 } as const;
-const CONTROL = { signal: 1, resize: 2 } as const;
+const CONTROL = { signal: 1, resize: 2, detach: 3 } as const;
 
-/** A command for {@link Agent.exec}. */
-export interface ExecRequest {
-  /** The program, looked up in `env.PATH` when it has no slash, and its arguments. */
-  argv: readonly string[];
-  /** The whole environment; PATH and HOME get docker's defaults when they are missing. */
-  env?: Readonly<Record<string, string>>;
-  /** Absolute path; "/" by default. It must exist, unless `createCwd`. */
-  cwd?: string;
-  /** Make a missing `cwd`, as docker does for an image's WORKDIR. */
-  createCwd?: boolean;
-  /** `name`, `uid`, `name:group` or `uid:gid` out of the image's own files; root by default. */
-  user?: string;
-  /** "ignore" (the default) is /dev/null. */
-  stdin?: "pipe" | "ignore";
-  /** Send standard error on the same channel as standard output. */
-  mergeStderr?: boolean;
-  /** Run on a terminal of this size; standard error is then part of standard output. */
-  tty?: { rows: number; cols: number };
-  /** The port that carries its bytes; "control" by default. */
-  link?: "control" | "bulk";
-}
+const KIND_ATTACH = 33;
 
 /** How a process ended: `exitCode`, or the `signal` that killed it. */
 export interface ExitStatus {
@@ -39,6 +18,8 @@ export interface ExitStatus {
   signal: string | null;
   /** Output was cut because another process kept it open after this one had ended. */
   truncated: boolean;
+  /** Of a chain: which command ended it, 0 being the first. */
+  step: number;
 }
 
 /** A process in the guest. */
@@ -56,39 +37,45 @@ export interface GuestProcess {
   /** Sends a signal, SIGTERM by default, to the process and its group. */
   kill(signal?: NodeJS.Signals | number): void;
   resize(size: { rows: number; cols: number }): void;
+  /** Lets go of it: its streams end, and it runs on. Only one with `keepOutputBytes` can be attached to again. */
+  detach(): void;
+  /** Bytes of its output that are lost to one who attached: there was no room to keep them. */
+  readonly lostBytes: number;
 }
 
 /** Starts a command; resolves once it runs. */
 export function startProcess(link: Link, request: ExecRequest, signal?: AbortSignal): Promise<GuestProcess> {
-  const payload = encodeRequest(request);
+  const payload = encodeExec(request);
+  const outputs = request.tty || request.mergeStderr ? 1 : 2;
+  const takesInput = request.stdin === "pipe" || request.tty !== undefined;
+  const notStarted = (failure: Failure) =>
+    new ExecFailure(failure, [request.argv, ...(request.chain ?? [])][failure.step] ?? request.argv);
+  return open(link, payload, { outputs, takesInput, failure: notStarted }, signal);
+}
+
+/**
+ * Connects to a command that was started with `keepOutputBytes` and that nobody is connected to: what was kept of its output comes
+ * first. Rejects with VmError when there is none.
+ */
+export function attachProcess(link: Link, pid: number, signal?: AbortSignal): Promise<GuestProcess> {
+  const payload = new FieldWriter().kind(KIND_ATTACH).u32(1, pid).toBuffer();
+  const failure = ({ text }: Failure) => new VmError(`Could not attach to process ${pid} in the guest: ${text}`);
+  return open(link, payload, { outputs: 2, takesInput: true, failure }, signal);
+}
+
+function open(link: Link, payload: Buffer, shape: Shape, signal: AbortSignal | undefined): Promise<GuestProcess> {
   signal?.throwIfAborted();
   return new Promise((resolve, reject) => {
-    const process = new RunningProcess(request, resolve, reject);
-    process.attach(link.open(payload, process.outputs, process), signal);
+    const process = new RunningProcess(shape, resolve, reject);
+    process.attach(link.open(payload, shape.outputs, process), signal);
   });
 }
 
-function encodeRequest(request: ExecRequest): Buffer {
-  const fields = new FieldWriter().kind(KIND_EXEC);
-  if (request.argv.length === 0 || !request.argv[0]) throw new UsageError("argv is empty: there is no command to run");
-  for (const argument of request.argv) fields.string(1, checked(argument, "argv"));
-  for (const [name, value] of Object.entries(request.env ?? {})) fields.string(2, checked(`${name}=${value}`, "env"));
-  if (request.cwd !== undefined) fields.string(3, checked(request.cwd, "cwd"));
-  if (request.user !== undefined) fields.string(4, checked(request.user, "user"));
-  const flags =
-    (request.stdin === "pipe" ? FLAG.stdin : 0) |
-    (request.mergeStderr ? FLAG.merged : 0) |
-    (request.tty ? FLAG.tty : 0) |
-    (request.createCwd ? FLAG.createCwd : 0);
-  fields.u32(5, flags);
-  if (request.tty) fields.u16(6, request.tty.rows).u16(7, request.tty.cols);
-  return fields.toBuffer();
-}
-
-function checked(value: string, option: string): string {
-  if (value.includes("\0"))
-    throw new UsageError(`${option} holds a NUL character: ${JSON.stringify(value.slice(0, 100))}`);
-  return value;
+interface Shape {
+  /** How many channels it writes to. */
+  outputs: number;
+  takesInput: boolean;
+  failure: (failure: Failure) => Error;
 }
 
 /** Resolves when whoever reads the stream has had all of it; at once when nobody does. */
@@ -105,29 +92,28 @@ class RunningProcess implements GuestProcess, StreamHandler {
   readonly stdin: ChannelWritable;
   readonly stdout: ChannelReadable;
   readonly stderr: ChannelReadable;
-  readonly #argv: readonly string[];
+  readonly #failure: Shape["failure"];
   readonly #started: (process: GuestProcess) => void;
   readonly #notStarted: (error: unknown) => void;
   readonly #exit: Promise<ExitStatus>;
   #exited: (status: ExitStatus) => void = () => {};
   #broken: (error: unknown) => void = () => {};
   #stream: GuestStream | undefined;
-  #status: { exitCode: number | null; signal: string | null } | undefined;
-  readonly outputs: number;
+  #status: { exitCode: number | null; signal: string | null; step: number } | undefined;
+  lostBytes = 0;
   #openOutputs: number;
   #truncated = false;
   #release = (): void => {};
 
-  constructor(request: ExecRequest, started: (process: GuestProcess) => void, notStarted: (error: unknown) => void) {
-    this.#argv = request.argv;
+  constructor(shape: Shape, started: (process: GuestProcess) => void, notStarted: (error: unknown) => void) {
+    this.#failure = shape.failure;
     this.#started = started;
     this.#notStarted = notStarted;
-    this.stdin = new ChannelWritable(() => (request.stdin === "pipe" || request.tty ? this.#stream : undefined));
+    this.stdin = new ChannelWritable(() => (shape.takesInput ? this.#stream : undefined));
     this.stdout = new ChannelReadable((bytes) => this.#stream?.consumed(0, bytes));
     this.stderr = new ChannelReadable((bytes) => this.#stream?.consumed(1, bytes));
-    this.outputs = request.tty || request.mergeStderr ? 1 : 2;
-    this.#openOutputs = this.outputs;
-    if (this.outputs === 1) this.stderr.finish();
+    this.#openOutputs = shape.outputs;
+    if (shape.outputs === 1) this.stderr.finish();
     this.#exit = new Promise((resolve, reject) => {
       this.#exited = resolve;
       this.#broken = reject;
@@ -149,9 +135,11 @@ class RunningProcess implements GuestProcess, StreamHandler {
   }
 
   async wait(): Promise<ExitStatus> {
-    const status = await this.#exit;
-    await Promise.all([readToEnd(this.stdout), readToEnd(this.stderr)]);
-    return status;
+    try {
+      return await this.#exit;
+    } finally {
+      await Promise.all([readToEnd(this.stdout), readToEnd(this.stderr)]);
+    }
   }
 
   kill(signal: NodeJS.Signals | number = "SIGTERM"): void {
@@ -162,6 +150,16 @@ class RunningProcess implements GuestProcess, StreamHandler {
 
   resize(size: { rows: number; cols: number }): void {
     this.#stream?.control(new FieldWriter().kind(CONTROL.resize).u16(1, size.rows).u16(2, size.cols).toBuffer());
+  }
+
+  detach(): void {
+    if (!this.#stream || this.#stream.over) return;
+    this.#stream.control(new FieldWriter().kind(CONTROL.detach).toBuffer());
+    this.#stream.close();
+    this.#release();
+    this.#broken(new VmError("The process was detached from: how it ends is told to who attaches to it"));
+    this.stdin.destroy();
+    for (const output of [this.stdout, this.stderr]) output.finish();
   }
 
   data(channel: number, bytes: Buffer): void {
@@ -177,19 +175,22 @@ class RunningProcess implements GuestProcess, StreamHandler {
 
   result(kind: number, payload: Buffer): boolean {
     if (kind === ResultKind.failed) {
-      this.#end(new ExecFailure(decodeFailure(payload), this.#argv));
+      this.#end(this.#failure(decodeFailure(payload)));
       return true;
     }
     if (kind === ResultKind.started && this.pid === 0) {
-      this.pid = new Fields(payload, [1]).u32(1);
+      const fields = new Fields(payload, [1, 2, 3]);
+      this.pid = fields.u32(1);
+      this.lostBytes = fields.has(2) ? Number(fields.u64(2)) : 0;
       this.#started(this);
       return false;
     }
     if (kind !== ResultKind.exited || this.#status) throw new Error(`an unexpected RESULT ${kind} for a command`);
-    const fields = new Fields(payload, [1, 2]);
+    const fields = new Fields(payload, [1, 2, 3]);
+    const step = fields.has(3) ? fields.u32(3) : 0;
     this.#status = fields.has(2)
-      ? { exitCode: null, signal: signalName(fields.u32(2)) }
-      : { exitCode: fields.u32(1) & 0xff, signal: null };
+      ? { exitCode: null, signal: signalName(fields.u32(2)), step }
+      : { exitCode: fields.u32(1) & 0xff, signal: null, step };
     // Nobody is there to read what is written now.
     this.stdin.destroy();
     this.#settle();
@@ -214,6 +215,8 @@ class RunningProcess implements GuestProcess, StreamHandler {
     const cause = error instanceof Error ? error : new Error(String(error));
     this.stdin.destroy();
     for (const output of [this.stdout, this.stderr]) {
+      // What a chain has written before one of its commands could not be started is whole.
+      if (output.finished) continue;
       // Without a listener an error event would end the host's process; the reader still sees that it was cut short.
       output.on("error", () => {});
       output.destroy(cause);

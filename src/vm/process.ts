@@ -7,7 +7,9 @@ import { type ExitStatus, signalExitCode } from "./exit-status.js";
 export type { ExitStatus } from "./exit-status.js";
 
 /** What can be done with a process in a microVM, wherever that is held. */
-export type AttachableProcess = Pick<VmProcess, "stdin" | "stdout" | "stderr" | "wait" | "kill" | "resize">;
+export type AttachableProcess = Pick<VmProcess, "stdin" | "stdout" | "stderr" | "kill" | "resize"> & {
+  wait(): Promise<ExitStatus & { truncated: boolean }>;
+};
 
 /** A process in a microVM. */
 export class VmProcess {
@@ -31,14 +33,27 @@ export class VmProcess {
    * held the output open. Read the output meanwhile: a command stalls once 64 KiB of it wait. Rejects with the reason of the
    * abort signal when that killed it, and with VmError when the VM is gone.
    */
-  async wait(): Promise<ExitStatus & { truncated: boolean }> {
-    const { exitCode, signal, truncated } = await this.#guest.wait();
+  async wait(): Promise<ExitStatus & { truncated: boolean; step: number }> {
+    const { exitCode, signal, truncated, step } = await this.#guest.wait();
     if (signal === null) {
       if (exitCode === null) throw new VmError("the guest reported an end without a code");
-      return { exitCode, signal, truncated };
+      return { exitCode, signal, truncated, step };
     }
     const name = signal as NodeJS.Signals;
-    return { exitCode: signalExitCode(name), signal: name, truncated };
+    return { exitCode: signalExitCode(name), signal: name, truncated, step };
+  }
+
+  /** Bytes of its output from before it was attached to that there was no room to keep. */
+  get lostBytes(): number {
+    return this.#guest.lostBytes;
+  }
+
+  /**
+   * Lets go of the process, which runs on: its streams end here, and `wait()` rejects. What it still writes is kept if it was started
+   * with `keepOutput`, so that `vm.attach(pid)` has it; else it is thrown away.
+   */
+  detach(): void {
+    this.#guest.detach();
   }
 
   /** Sends a signal to the process and those of its process group. SIGTERM by default. */

@@ -1,4 +1,5 @@
 import { UsageError } from "../errors.js";
+import type { Rlimits } from "./rlimits.js";
 
 /** How an image's processes are run: its OCI configuration with the caller's changes applied. */
 export interface RunConfiguration {
@@ -9,6 +10,8 @@ export interface RunConfiguration {
   workdir: string;
   /** `name`, `uid`, `name:group` or `uid:gid`; empty means root. */
   user: string;
+  /** Limits of their resources. */
+  ulimits?: Rlimits | undefined;
 }
 
 /** What a caller wants otherwise than the image. */

@@ -4,6 +4,7 @@ import { execRequest, type RunOptions, type RunResult } from "./exec-options.js"
 import { Output } from "./output.js";
 import { VmProcess } from "./process.js";
 import type { RunConfiguration } from "./run-configuration.js";
+import { stageLarge } from "./stage.js";
 
 const DEFAULT_MAX_OUTPUT_BYTES = 64 * 2 ** 20;
 
@@ -20,10 +21,15 @@ export async function runCommand(
   const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
   const limit = options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES;
   const stdin = options.input === undefined ? ("ignore" as const) : ("pipe" as const);
-  const request: ExecRequest = { ...execRequest(config, argv, { ...options, stdin }), link: "bulk" };
+  const request: ExecRequest = {
+    ...execRequest(config, argv, { ...options, stdin }),
+    link: "bulk",
+    killTree: options.timeoutMs !== undefined,
+  };
   let [stdout, stderr]: (Output | undefined)[] = [];
   try {
-    const guest = await agent.exec(request, signal ? { signal } : {});
+    const whole = await stageLarge(agent, request, signal);
+    const guest = await agent.exec(whole, signal ? { signal } : {});
     stdout = new Output(guest.stdout, limit);
     stderr = new Output(guest.stderr, limit);
     const process = new VmProcess(guest);
@@ -40,12 +46,15 @@ export async function runCommand(
       });
     }
     options.signal?.throwIfAborted();
-    if (error instanceof ExecFailure) return failedStart(error, performance.now() - started);
-    throw error;
+    if (!(error instanceof ExecFailure) || error.stage === "files") throw error;
+    const durationMs = performance.now() - started;
+    return failedStart(error, durationMs, { stdout: stdout?.text ?? "", stderr: stderr?.text ?? "" });
   }
 }
 
-function failedStart(failure: ExecFailure, durationMs: number): RunResult {
+/** Of a chain, there may be output of the commands before the one that could not be started. */
+function failedStart(failure: ExecFailure, durationMs: number, output: { stdout: string; stderr: string }): RunResult {
   const { exitCode } = failure;
-  return { exitCode, signal: null, stdout: "", stderr: `${failure.message}\n`, durationMs, truncated: false };
+  const stderr = `${output.stderr}${failure.message}\n`;
+  return { exitCode, signal: null, stdout: output.stdout, stderr, durationMs, truncated: false, step: failure.step };
 }

@@ -1,7 +1,7 @@
 import { posix } from "node:path";
 import type { Readable } from "node:stream";
 import { UsageError, VmError } from "../errors.js";
-import type { SessionIdentity } from "../guest/index.js";
+import type { ProcessInfo, SessionIdentity } from "../guest/index.js";
 import type { Image } from "../image/index.js";
 import { type ForkedMachines, isolation, type Machine, type MemoryUsage } from "../machine/index.js";
 import { type ExecOptions, execRequest, type RunOptions, type RunResult } from "./exec-options.js";
@@ -9,6 +9,7 @@ import { cloneIdentities, type Fork, type ForkOptions, forkOf } from "./fork.js"
 import { VmProcess } from "./process.js";
 import { runCommand } from "./run.js";
 import { type CommandChanges, imageCommand, type RunConfiguration } from "./run-configuration.js";
+import { stageLarge } from "./stage.js";
 import { Workload } from "./workload.js";
 
 const DEFAULT_GRACE_MS = 5_000;
@@ -69,9 +70,36 @@ export class Vm implements AsyncDisposable {
    * @throws ExecFailure when it cannot be started (`errno` is the guest's), VmError when the VM is gone
    */
   async exec(argv: readonly string[], options: ExecOptions = {}): Promise<VmProcess> {
-    const request = { ...execRequest(this.#origin.config, argv, options), link: "control" as const };
+    const { agent } = this.#machine;
     const { signal } = options;
-    return new VmProcess(await this.#machine.agent.exec(request, signal ? { signal } : {}));
+    const request = { ...execRequest(this.#origin.config, argv, options), link: "control" as const };
+    return new VmProcess(await agent.exec(await stageLarge(agent, request, signal), signal ? { signal } : {}));
+  }
+
+  /**
+   * Connects to a command that was started with `keepOutput` and that nobody is connected to, by the pid that it had: in this VM, or in
+   * one that it was restored or forked from. What was kept of its output comes first, then what it writes from now on; it may have
+   * ended, too. @throws VmError when there is no such command
+   */
+  async attach(pid: number, options: { signal?: AbortSignal } = {}): Promise<VmProcess> {
+    return new VmProcess(await this.#machine.agent.attach(pid, options));
+  }
+
+  /** What runs in the VM: commands, and what they have started. @throws VmError */
+  processes(options: { signal?: AbortSignal } = {}): Promise<ProcessInfo[]> {
+    return this.#machine.agent.processes(options.signal);
+  }
+
+  /**
+   * Sends a signal, SIGTERM by default, to any process of the VM, or with `group` to the process group that it leads. False when there is
+   * no such process. @throws VmError
+   */
+  signal(
+    pid: number,
+    signal: NodeJS.Signals | number = "SIGTERM",
+    options: { group?: boolean } = {},
+  ): Promise<boolean> {
+    return this.#machine.agent.signal(pid, signal, options.group);
   }
 
   /** Starts the image's own command: its entrypoint with its arguments, or with other ones as docker combines them. */

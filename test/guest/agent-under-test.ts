@@ -2,7 +2,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { Duplex } from "node:stream";
+import { Duplex } from "node:stream";
 import { Agent, type ConnectOptions, type ExecRequest } from "../../src/guest/index.js";
 
 const GUEST = resolve("guest");
@@ -149,4 +149,29 @@ export function isRunning(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+/** A link that can be taken away from one Agent and given to another, as a restore does. */
+function lend(duplex: Duplex): { link: Duplex; takeBack: () => void } {
+  const onData = (chunk: Buffer): void => {
+    link.push(chunk);
+  };
+  const link = new Duplex({ read() {}, write: (chunk, _encoding, done) => void duplex.write(chunk, () => done()) });
+  duplex.on("data", onData);
+  return { link, takeBack: () => duplex.off("data", onData) };
+}
+
+/** A session that another can follow on the same agent. */
+export async function session(process: AgentProcess): Promise<{ agent: Agent; abandon: () => void }> {
+  const control = lend(process.links.control);
+  const bulk = lend(process.links.bulk);
+  const agent = await Agent.connect({ control: control.link, bulk: bulk.link }, { timeoutMs: 20_000 });
+  return {
+    agent,
+    abandon() {
+      control.takeBack();
+      bulk.takeBack();
+      agent.close();
+    },
+  };
 }

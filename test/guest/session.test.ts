@@ -3,35 +3,10 @@ import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { Agent, type GuestProcess } from "../../src/guest/index.js";
-import { type AgentProcess, run, startAgent, startAgentProcess } from "./agent-under-test.js";
-
-/** A link that can be taken away from one Agent and given to another, as a restore does. */
-function lend(duplex: Duplex): { link: Duplex; takeBack: () => void } {
-  const onData = (chunk: Buffer): void => {
-    link.push(chunk);
-  };
-  const link = new Duplex({ read() {}, write: (chunk, _encoding, done) => void duplex.write(chunk, () => done()) });
-  duplex.on("data", onData);
-  return { link, takeBack: () => duplex.off("data", onData) };
-}
-
-async function session(process: AgentProcess): Promise<{ agent: Agent; abandon: () => void }> {
-  const control = lend(process.links.control);
-  const bulk = lend(process.links.bulk);
-  const agent = await Agent.connect({ control: control.link, bulk: bulk.link }, { timeoutMs: 20_000 });
-  return {
-    agent,
-    abandon() {
-      control.takeBack();
-      bulk.takeBack();
-      agent.close();
-    },
-  };
-}
+import type { GuestProcess } from "../../src/guest/index.js";
+import { run, session, startAgent, startAgentProcess } from "./agent-under-test.js";
 
 describe.each(["plain", "sanitized"] as const)("sessions (%s agent)", (build) => {
   let folder: string;

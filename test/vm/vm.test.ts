@@ -52,13 +52,14 @@ function processOf(script: Script, signal: AbortSignal | undefined): GuestProces
   inputs.push(text(stdin));
   stdout.write(script.stdout ?? "");
   stderr.write(script.stderr ?? "");
-  const status = { exitCode: 0, signal: null, truncated: false, ...script.status };
+  const status = { exitCode: 0, signal: null, truncated: false, step: 0, ...script.status };
   const wait = async () => {
     if (script.hangs) await new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
     await Promise.all([stdout, stderr].map((each) => new Promise((resolve) => each.on("end", resolve).end())));
     return status;
   };
-  return { pid: 5, stdin, stdout, stderr, wait, kill: () => undefined, resize: () => undefined };
+  const none = () => undefined;
+  return { pid: 5, stdin, stdout, stderr, wait, kill: none, resize: none, detach: none, lostBytes: 0 };
 }
 
 describe("a command that is run", () => {
@@ -82,7 +83,7 @@ describe("a command that is run", () => {
     ["ENOENT", "cwd", 126],
     ["ENOENT", "user", 126],
   ] as const)("that cannot be started because of %s at its %s gives %s", async (errno, stage, exitCode) => {
-    const failure = new ExecFailure({ errno, stage, text: "the reason" }, ["app"]);
+    const failure = new ExecFailure({ errno, stage, step: 0, text: "the reason" }, ["app"]);
     const result = await vmThat({ failure }).run(["app"]);
     expect(result).toMatchObject({ exitCode, signal: null, stdout: "", truncated: false });
     expect(result.stderr).toBe('Could not run "app" in the guest: the reason\n');

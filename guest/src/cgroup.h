@@ -1,0 +1,20 @@
+/* A control group for one command, so that all it ever started can be killed, however it has detached itself. */
+#ifndef CGROUP_H
+#define CGROUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Makes one and gives its number; 0 where there are none (another kernel; an agent under test). */
+uint32_t cgroup_make(void);
+
+/* In a child: joins it. */
+bool cgroup_join(uint32_t number);
+
+/* Kills everything in it. */
+void cgroup_kill(uint32_t number);
+
+/* It is not needed any more; what still runs in it runs on. */
+void cgroup_leave(uint32_t number);
+
+#endif

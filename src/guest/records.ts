@@ -1,0 +1,29 @@
+const LENGTH_BYTES = 4;
+
+/**
+ * Cuts a channel's bytes into records, each with its length (u32) before it. A record longer than `most` is the work of a hostile guest,
+ * and an Error.
+ */
+export class RecordDecoder {
+  readonly #most: number;
+  readonly #take: (record: Buffer) => void;
+  #rest = Buffer.alloc(0);
+
+  constructor(most: number, take: (record: Buffer) => void) {
+    this.#most = most;
+    this.#take = take;
+  }
+
+  push(bytes: Buffer): void {
+    let left = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]);
+    while (left.length >= LENGTH_BYTES) {
+      const length = left.readUInt32LE();
+      if (length > this.#most) throw new Error(`the guest sent a record of ${length} bytes`);
+      if (left.length < LENGTH_BYTES + length) break;
+      this.#take(left.subarray(LENGTH_BYTES, LENGTH_BYTES + length));
+      left = left.subarray(LENGTH_BYTES + length);
+    }
+    // A copy, so that a whole frame is not held for its last bytes.
+    this.#rest = Buffer.from(left);
+  }
+}
