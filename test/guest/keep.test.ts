@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { ExecRequest, GuestProcess } from "../../src/guest/index.js";
-import { isRunning, type RunningAgent, session, startAgent, startAgentProcess } from "./agent-under-test.js";
+import { isRunning, type RunningAgent, run, session, startAgent, startAgentProcess } from "./agent-under-test.js";
 
 const KEEP = 65_536;
 
@@ -105,6 +105,8 @@ describe.each(["plain", "sanitized"] as const)("commands whose output is kept (%
       pids.push(process.pid);
     }
     await expect.poll(() => pids.some(isRunning)).toBe(false);
+    // After which the agent has reaped all that ended before.
+    await run(running.agent, ["true"]);
     await expect(running.agent.attach(pids[0] ?? 0)).rejects.toThrow("no such command");
     const last = await running.agent.attach(pids[69] ?? 0);
     expect(await rest(last.stdout)).toBe("69\n");
