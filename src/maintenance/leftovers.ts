@@ -4,8 +4,8 @@ import { home, tryAcquireLock } from "../store/index.js";
 
 const PARTIAL = /(?:\.old)?\.partial$/;
 const LOCK = /\.lock$/;
-/** What lives in the folder of running things as long as its lock is held. */
-const SCRATCH = /\.(?:ram|state)$/;
+/** What is there as long as its lock is held: RAM and device states of VMs, layers packed for a push. */
+const SCRATCH = /\.(?:ram|state|gz)$/;
 /** Of the boot that tries an accelerator, by the process that does it. */
 const PROBE = /^probe-(\d+)$/;
 
@@ -15,7 +15,8 @@ export async function leftovers(): Promise<string[]> {
   const documents = ["sha256", "sha512", "refs", "engine"].map((name) => join(blobs, name));
   const folders = [assets, templates, layers, ...documents, join(root, "snapshots"), snapshots, roots];
   const found = [...new Set(folders)].map((folder) => abandoned(folder, PARTIAL, LOCK));
-  return (await Promise.all([...found, abandoned(run, SCRATCH, LOCK), deadProbes(run)])).flat();
+  const scratch = [run, join(blobs, "packed")].map((folder) => abandoned(folder, SCRATCH, LOCK));
+  return (await Promise.all([...found, ...scratch, deadProbes(run)])).flat();
 }
 
 async function abandoned(folder: string, thing: RegExp, lock: RegExp): Promise<string[]> {

@@ -25,7 +25,7 @@ export async function findSnapshotProblem(folder: string): Promise<Found | undef
 }
 
 function damaged(problem: string): Found {
-  return { problem, advice: "It cannot be started. Remove it and bake the image anew.", removable: true };
+  return { problem, advice: "It cannot be started; the next run of its image bakes it anew.", removable: true };
 }
 
 /** Has it metadata, and of a version that we know? What is no snapshot, or was removed meanwhile, is none of our business. */
@@ -49,7 +49,7 @@ async function danglingReference({ key, reference, layers, template }: SnapshotM
   const templates = await storedTemplates();
   if (templates.some((each) => each.key === template.key && each.id === template.id)) return undefined;
   const advice = BAKED.test(key)
-    ? `Remove it and bake ${reference} anew.`
+    ? `The next run of ${reference} bakes it anew.`
     : "It is the state of a VM that ran, and cannot be made again.";
   return { problem: "the template that it is based on is gone or was made anew", advice, removable: BAKED.test(key) };
 }

@@ -175,12 +175,14 @@ describe("what killed processes left", () => {
   test("goes, and what living ones are at stays", async () => {
     for (const path of ["layers/a.partial", "snapshots/b.old.partial/x", "blobs/engine/c.tar.partial"]) store.put(path);
     for (const path of ["layers/d.lock", "run/1-0.ram", "templates/busy.partial/x", "run/2-0.ram"]) store.put(path);
+    store.put("blobs/packed/3-0.gz");
     store.put(`run/probe-${process.pid}/ram.img`);
     store.put("run/probe-999999999/ram.img");
     await using _one = await acquireLock(join(store.path, "templates/busy.lock"));
     await using _two = await acquireLock(join(store.path, "run/2-0.ram.lock"));
     expect(await pruned()).toEqual([
       "leftover 1-0.ram",
+      "leftover 3-0.gz",
       "leftover a.partial",
       "leftover b.old.partial",
       "leftover c.tar.partial",
