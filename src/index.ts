@@ -18,7 +18,9 @@ export * from "./errors.js";
 export { ExecFailure, type ProcessInfo } from "./guest/index.js";
 export {
   type BakeOptions,
+  type CopySourceOptions,
   closePools,
+  type ForeignState,
   Image,
   listImages,
   Pool,
@@ -27,8 +29,12 @@ export {
   pushImage,
   type Ready,
   removeImage,
+  type SavedImage,
+  type SaveFormat,
+  type SaveOptions,
   type SnapshotSummary,
   type StartOptions,
+  saveImage,
   type Warmup,
 } from "./image/index.js";
 export { LOG_LEVELS, type LogLevel, logLevel } from "./log.js";

@@ -6,6 +6,7 @@ export type ProgressPhase =
   | "layer"
   | "bake"
   | "warm-up"
+  | "pack"
   | "push"
   | "save"
   | "verify";

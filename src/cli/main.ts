@@ -16,6 +16,7 @@ import { pushCommand } from "./push.js";
 import { rmCommand } from "./rm.js";
 import { rmiCommand } from "./rmi.js";
 import { runCommand } from "./run.js";
+import { saveCommand } from "./save.js";
 import { setupCommand } from "./setup.js";
 import { stopCommand } from "./stop.js";
 import { versionCommand } from "./version.js";
@@ -38,6 +39,7 @@ for (const command of [
   rmCommand,
   pullCommand,
   pushCommand,
+  saveCommand,
   imagesCommand,
   rmiCommand,
   pruneCommand,

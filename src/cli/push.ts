@@ -15,18 +15,20 @@ interface PushFlags extends ProgressFlags {
 }
 
 const EXAMPLES = `
-Every manifest and layer keeps its digest, and what the registry has already is not sent again.
+Every manifest and layer of an image keeps its digest. A snapshot goes with its template and layers, so that another machine
+runs it at once. What the registry has already is not sent again.
 
 Examples:
   supermachine push oci-archive:app.tar ghcr.io/owner/app:1.2
   supermachine push --all python:3.12-slim registry.example/mirror/python:3.12-slim
-  supermachine push docker:app:dev localhost:5000/app:dev`;
+  supermachine push docker:app:dev localhost:5000/app:dev
+  supermachine push python-0123456789ab registry.example/team/python-snapshot:3.12`;
 
-/** `supermachine push`: copies an image to a registry. */
+/** `supermachine push`: copies an image or a snapshot to a registry. */
 export function pushCommand(): Command {
   return new Command("push")
-    .description("copy an image to a registry, digest for digest; prints its name with the digest")
-    .argument("<source>", "what to copy, as for `supermachine run`")
+    .description("copy an image or a snapshot to a registry; prints its name with the digest")
+    .argument("<source>", "what to copy: the name of a snapshot, or an image as for `supermachine run`")
     .argument("<target>", "the image's name in the registry")
     .option("--all", "copy everything that an index names, for all platforms")
     .addOption(platformOption())

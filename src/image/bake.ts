@@ -29,6 +29,8 @@ export interface BakeInput {
   hostname: string;
   ready: Ready;
   guestPort: number;
+  /** It holds what a warm-up brought about. */
+  captured?: boolean | undefined;
 }
 
 /** Restores the template, makes the image's VM of it, and captures that in `folder`. */
@@ -102,7 +104,16 @@ export async function captureSnapshot(
   folder: string,
   about: Pick<
     SnapshotMetadata,
-    "name" | "reference" | "key" | "manifestDigest" | "platform" | "config" | "hostname" | "ready" | "guestPort"
+    | "name"
+    | "reference"
+    | "key"
+    | "manifestDigest"
+    | "platform"
+    | "config"
+    | "hostname"
+    | "ready"
+    | "guestPort"
+    | "captured"
   > & {
     layers: readonly { path: string; diffId: string }[];
   },
@@ -122,6 +133,7 @@ export async function captureSnapshot(
     hostname: about.hostname,
     ready: about.ready,
     guestPort: about.guestPort,
+    captured: about.captured,
     createdAt: new Date().toISOString(),
     template: { key, id, memoryMiB, vcpus, accelerator, hypervisor: runtime.hypervisor.identity },
     deviceState: checksum(await readFile(join(folder, CAPTURE_FILES.deviceState))),

@@ -5,7 +5,7 @@ import { CacheInvalidError, CacheMissError, UsageError } from "../errors.js";
 import type { SessionIdentity } from "../guest/index.js";
 import {
   CAPTURE_FILES,
-  findTemplate,
+  findTemplateById,
   forkMachine,
   Machine,
   openRuntime,
@@ -222,7 +222,7 @@ export class Image {
     await using _lock = await acquireLock(`${folder}.lock`);
     if (await exists(folder)) throw new UsageError(`${folder} is there already`, { hint: "Name a new folder." });
     // Whatever runs in it is in the snapshot: nothing is started anew with its VMs.
-    const taken = { name: basename(folder), key: randomUUID(), hostname, ready: "start" as const };
+    const taken = { name: basename(folder), key: randomUUID(), hostname, ready: "start" as const, captured: true };
     const about = { ...this.#metadata, ...taken };
     const { layers } = about;
     // What was removed while the VM ran is still open in it, but a snapshot could not be started.
@@ -238,8 +238,8 @@ export class Image {
 /** The template a snapshot was taken on: deltas fit no other. */
 async function requireTemplate(runtime: Runtime, metadata: SnapshotMetadata) {
   const { memoryMiB, vcpus, key, id, hypervisor, accelerator } = metadata.template;
-  const template = await findTemplate(runtime, { memoryMiB, vcpus });
-  if (template?.key === key && template.id === id) return template;
+  const template = await findTemplateById(runtime, { memoryMiB, vcpus }, { key, id });
+  if (template) return template;
   const differences = [
     hypervisor !== runtime.hypervisor.identity &&
       `it was made with ${hypervisor}, here is ${runtime.hypervisor.identity}`,

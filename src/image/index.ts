@@ -1,9 +1,11 @@
 export { isWholeDeviceState } from "./bake.js";
+export type { CopySourceOptions } from "./copy-source.js";
 export { Image, type StartOptions } from "./image.js";
 export { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
-export type { BakeOptions } from "./options.js";
+export type { BakeOptions, ForeignState } from "./options.js";
 export { closePools, Pool } from "./pool.js";
 export { type PushedImage, type PushOptions, pushImage } from "./push-image.js";
 export type { Ready } from "./ready.js";
+export { type SavedImage, type SaveFormat, type SaveOptions, saveImage } from "./save-image.js";
 export { listImages, removeImage, type SnapshotSummary } from "./snapshots.js";
 export type { Warmup } from "./warm-up.js";

@@ -7,6 +7,15 @@ export const METADATA_FILE = "metadata.json";
 /** Raised when the fields below change their meaning. */
 const SCHEMA = 1;
 
+/** How a snapshot's processes are run. */
+export const RunConfigurationSchema = v.object({
+  entrypoint: v.array(v.string()),
+  cmd: v.array(v.string()),
+  env: v.record(v.string(), v.string()),
+  workdir: v.string(),
+  user: v.string(),
+});
+
 const Metadata = v.object({
   schema: v.literal(SCHEMA),
   name: v.string(),
@@ -24,6 +33,8 @@ const Metadata = v.object({
   ready: v.optional(v.picklist(["start", "listener", "before-workload"])),
   /** The TCP port that the image's own command listens on. */
   guestPort: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))),
+  /** It is the state of a guest that had run, and cannot be baked anew from its layers. */
+  captured: v.optional(v.boolean()),
   template: v.object({
     key: v.string(),
     id: v.string(),
@@ -32,13 +43,7 @@ const Metadata = v.object({
     accelerator: v.picklist(["kvm", "hvf", "whpx", "tcg"]),
     hypervisor: v.string(),
   }),
-  config: v.object({
-    entrypoint: v.array(v.string()),
-    cmd: v.array(v.string()),
-    env: v.record(v.string(), v.string()),
-    workdir: v.string(),
-    user: v.string(),
-  }),
+  config: RunConfigurationSchema,
   /** The device state has no checksum of its own. */
   deviceState: v.object({ bytes: v.number(), crc32: v.number() }),
   /** From the lowest to the highest. Paths are absolute, or relative to the snapshot's folder. */

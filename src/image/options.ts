@@ -1,12 +1,15 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { UsageError } from "../errors.js";
-import type { ImageConfig, ImageContent, PullPolicy, RegistryAuth } from "../oci/index.js";
+import type { ImageConfig, PullPolicy, RegistryAuth } from "../oci/index.js";
 import type { LongWork } from "../progress.js";
 import { isEntry } from "../store/index.js";
 import { parseEnv, type RunConfiguration } from "../vm/index.js";
 import type { Ready } from "./ready.js";
 import type { Warmup } from "./warm-up.js";
+
+/** What becomes of snapshots from elsewhere. */
+export type ForeignState = "restore" | "bake";
 
 /** How an image is baked. */
 export interface BakeOptions extends LongWork {
@@ -48,6 +51,11 @@ export interface BakeOptions extends LongWork {
   warmupTag?: string | undefined;
   /** How long `warmup` may take, in milliseconds; 10 minutes by default. */
   warmupTimeoutMs?: number | undefined;
+  /**
+   * What becomes of an image that is a snapshot from elsewhere. `restore` (default): it is used as it is, where it fits this host.
+   * `bake`: it is baked anew from its layers, so that no device state of others is loaded by QEMU; see docs/artifacts.md.
+   */
+  foreignState?: ForeignState | undefined;
   /** Where snapshots are kept, instead of the folder of {@link home}. */
   snapshotsDir?: string | undefined;
 }
@@ -83,15 +91,32 @@ export function runConfigurationOf(
   options: BakeOptions,
 ): RunConfiguration {
   const image = config ?? {};
-  const entrypoint = options.entrypoint ?? image.Entrypoint ?? [];
-  const cmd = options.cmd ?? (options.entrypoint ? [] : (image.Cmd ?? []));
-  return {
-    entrypoint: [...entrypoint],
-    cmd: [...cmd],
-    env: { ...parseEnv(image.Env ?? []), ...options.env },
-    workdir: absolute(options.workdir ?? (image.WorkingDir || "/")),
-    user: options.user ?? image.User ?? "",
+  const own = {
+    entrypoint: image.Entrypoint ?? [],
+    cmd: image.Cmd ?? [],
+    env: parseEnv(image.Env ?? []),
+    workdir: image.WorkingDir || "/",
+    user: image.User ?? "",
   };
+  return changedConfiguration(own, options);
+}
+
+/** A configuration with the caller's changes, by docker's rules: another entrypoint takes the arguments away. */
+export function changedConfiguration(own: RunConfiguration, options: BakeOptions): RunConfiguration {
+  return {
+    entrypoint: [...(options.entrypoint ?? own.entrypoint)],
+    cmd: [...(options.cmd ?? (options.entrypoint ? [] : own.cmd))],
+    env: { ...own.env, ...options.env },
+    workdir: absolute(options.workdir ?? own.workdir),
+    user: options.user ?? own.user,
+  };
+}
+
+/** The option, else `SUPERMACHINE_FOREIGN_STATE`. @throws UsageError */
+export function foreignStateOf({ foreignState }: BakeOptions): ForeignState {
+  const asked = foreignState ?? (process.env.SUPERMACHINE_FOREIGN_STATE || "restore");
+  if (asked === "restore" || asked === "bake") return asked;
+  throw new UsageError(`the foreign state ${JSON.stringify(asked)} is not known`, { hint: "It is restore or bake." });
 }
 
 /** @throws UsageError when `name` cannot be a snapshot's name */
@@ -114,16 +139,22 @@ export interface BakedState {
   warmupTag?: string | undefined;
 }
 
+/** What an image is, whatever is made of it. */
+export interface BakeIdentity {
+  configDigest: string;
+  layers: readonly { diffId: string }[];
+}
+
 /** Hash of everything that a bake depends on. */
 export function bakeKey(
-  content: ImageContent,
+  image: BakeIdentity,
   config: RunConfiguration,
   templateId: string,
   hostname: string,
   { ready, guestPort, warmupTag }: BakedState,
 ): string {
-  const diffIds = content.layers.map((layer) => layer.diffId);
-  const input = [BAKE, content.configDigest, diffIds, config, templateId, hostname, ready, guestPort, warmupTag];
+  const diffIds = image.layers.map((layer) => layer.diffId);
+  const input = [BAKE, image.configDigest, diffIds, config, templateId, hostname, ready, guestPort, warmupTag];
   return createHash("sha256").update(JSON.stringify(input)).digest("hex");
 }
 

@@ -8,9 +8,16 @@ export {
 } from "./accelerators.js";
 export { boot } from "./boot.js";
 export { type ForkedMachines, forkMachine } from "./fork.js";
+export {
+  findTemplateById,
+  importedTemplateId,
+  installTemplate,
+  type TemplateContent,
+  templateFiles,
+} from "./imported-template.js";
 export { CAPTURE_FILES, Machine, type RestoreOptions, type RestoreSource, templateSource } from "./machine.js";
 export { type Limits, MemoryLimit, type MemoryUser, memoryLimit, memoryOf, setLimits } from "./memory-limit.js";
 export { openRuntime, type Runtime } from "./runtime.js";
 export { Spares, spares } from "./spares.js";
 export { readStoredTemplate, type StoredTemplate, storedTemplates } from "./stored-templates.js";
-export { ensureTemplate, findTemplate, type Size, type Template } from "./template.js";
+export { ensureTemplate, findTemplate, type Size, type Template, templateKey } from "./template.js";

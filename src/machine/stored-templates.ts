@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import { type Assets, knownAssets } from "../assets/index.js";
 import { Qemu } from "../engine/index.js";
 import { home, isEntry } from "../store/index.js";
+import { templateOfFolder } from "./imported-template.js";
 import { checkTemplate, parseTemplate, type TemplateMetadata } from "./template-metadata.js";
 
 /** A template in the store, usable or not. */
@@ -31,11 +32,12 @@ export async function readStoredTemplate(path: string): Promise<StoredTemplate> 
 }
 
 async function describe(path: string, assets: Assets | undefined): Promise<StoredTemplate> {
-  const about = { path, key: basename(path), id: undefined, current: false };
+  const { key, isImported } = templateOfFolder(basename(path));
+  const about = { path, key, id: undefined, current: false };
   try {
     const metadata = parseTemplate(await readFile(join(path, "template.json"), "utf8"));
     const problem = await checkTemplate(path, metadata);
-    return { ...about, id: metadata.id, current: isCurrent(metadata, assets), problem };
+    return { ...about, id: metadata.id, current: !isImported && isCurrent(metadata, assets), problem };
   } catch {
     return { ...about, problem: "its description is missing or damaged" };
   }

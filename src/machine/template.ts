@@ -48,7 +48,13 @@ export async function findTemplate(runtime: Runtime, size: Size): Promise<Templa
   return readTemplate(join(home().templates, key), key, hardware);
 }
 
-function shapeOf({ assets, hypervisor, accelerator }: Runtime, size: Size): { key: string; hardware: Hardware } {
+/** The key of templates for guests of `size` on this host. */
+export function templateKey(runtime: Runtime, size: Size): string {
+  return shapeOf(runtime, size).key;
+}
+
+/** The key and the hardware of guests of `size` on this host. */
+export function shapeOf({ assets, hypervisor, accelerator }: Runtime, size: Size): { key: string; hardware: Hardware } {
   const { memoryMiB, vcpus } = size;
   const hardware: Hardware = { architecture: assets.architecture, accelerator, memoryMiB, vcpus };
   // With an accelerator the guest sees the host's own CPU.
@@ -57,7 +63,8 @@ function shapeOf({ assets, hypervisor, accelerator }: Runtime, size: Size): { ke
   return { key: createHash("sha256").update(JSON.stringify(shape)).digest("hex").slice(0, 24), hardware };
 }
 
-async function readTemplate(folder: string, key: string, hardware: Hardware): Promise<Template | undefined> {
+/** The template in `folder`, if it is there and its RAM was not touched. */
+export async function readTemplate(folder: string, key: string, hardware: Hardware): Promise<Template | undefined> {
   try {
     const metadata = parseTemplate(await readFile(join(folder, "template.json"), "utf8"));
     const [ram, deviceState] = [join(folder, "ram.img"), join(folder, "device.state")];

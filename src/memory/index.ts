@@ -3,3 +3,4 @@ export { Delta } from "./delta.js";
 export { procfs } from "./procfs.js";
 export type { MemoryStrategy, WorkerRam } from "./strategy.js";
 export { type MemoryUsage, readMemoryUsage } from "./usage.js";
+export { writeFully } from "./write-fully.js";

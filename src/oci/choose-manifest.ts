@@ -1,8 +1,8 @@
 import { ImageError } from "../errors.js";
 import { type DocumentReader, documentReader } from "./document-reader.js";
-import { type Descriptor, type ImageManifest, parseIndex, parseManifest } from "./documents.js";
+import { type Descriptor, type ImageManifest, isSnapshot, parseIndex, parseManifest } from "./documents.js";
 import { type ImageConfig, parseImageConfig } from "./image-config.js";
-import { isConfig, isIndex, isManifest } from "./media-types.js";
+import { isConfig, isIndex, isManifest, SNAPSHOT_ARTIFACT, SNAPSHOT_PLATFORM } from "./media-types.js";
 import type { ImageOrigin } from "./origin.js";
 import {
   formatPlatform,
@@ -34,15 +34,38 @@ interface Leaf {
   root: number;
 }
 
+/** A snapshot's manifest. What its config says is not looked at here. */
+export interface ChosenSnapshot {
+  descriptor: Descriptor;
+  manifest: ImageManifest;
+  snapshot: true;
+}
+
 /** Follows the origin's roots through indexes to the manifest for `wanted`, and loads it. */
 export async function chooseManifest(
   origin: ImageOrigin,
   wanted: Platform,
   signal?: AbortSignal,
 ): Promise<ChosenManifest> {
+  const chosen = await chooseAny(origin, wanted, signal);
+  if (!("snapshot" in chosen)) return chosen;
+  throw new ImageError(`${origin.name} is a snapshot, not an image`, {
+    hint: "`supermachine pull` and `supermachine run` take it.",
+  });
+}
+
+/** Like {@link chooseManifest}, but what is chosen may be a snapshot. */
+export async function chooseAny(
+  origin: ImageOrigin,
+  wanted: Platform,
+  signal?: AbortSignal,
+): Promise<ChosenManifest | ChosenSnapshot> {
   const reader = documentReader(origin, signal);
   const chosen = await chooseDescriptor(origin, wanted, reader);
-  const loaded = await load(chosen.descriptor, origin, reader);
+  const { descriptor } = chosen;
+  const manifest = parseManifest(await reader(descriptor, "manifest"), describe(descriptor, origin));
+  if (isSnapshot(manifest)) return { descriptor, manifest, snapshot: true };
+  const loaded = await load(descriptor, origin, reader);
   const { os, architecture, variant } = loaded.config;
   const own = [{ os, architecture, variant }];
   if (!isFor(wanted, loaded.config)) throw wrongPlatform(origin, own, wanted);
@@ -106,7 +129,9 @@ async function pick(
     if (platform === undefined) continue;
     platforms.push(platform);
     const rank = suitability(platform, wanted);
-    if (rank !== undefined) offers.push({ leaf, platform, rank });
+    // Beside an image its snapshot is preferred: it holds the same, and need not be baked.
+    const preference = leaf.descriptor.artifactType === SNAPSHOT_ARTIFACT ? 0.5 : 0;
+    if (rank !== undefined) offers.push({ leaf, platform, rank: rank + preference });
   }
   const [best, ...rest] = offers.toSorted((a, b) => b.rank - a.rank);
   if (best === undefined) throw wrongPlatform(origin, platforms, wanted);
@@ -128,12 +153,18 @@ async function platformOf(
 ): Promise<Platform | undefined> {
   const { platform } = descriptor;
   if (platform) return { os: platform.os, architecture: platform.architecture, variant: platform.variant ?? undefined };
-  const manifest = parseManifest(await read(descriptor, "manifest"), `manifest ${descriptor.digest} in ${origin.name}`);
+  const manifest = parseManifest(await read(descriptor, "manifest"), describe(descriptor, origin));
+  if (isSnapshot(manifest)) return snapshotPlatform(manifest);
   return isConfig(manifest.config.mediaType) ? (await load(descriptor, origin, read)).config : undefined;
 }
 
+function snapshotPlatform({ annotations }: ImageManifest): Platform | undefined {
+  const [os, architecture, variant] = (annotations?.[SNAPSHOT_PLATFORM] ?? "").split("/");
+  return os && architecture ? { os, architecture, ...(variant && { variant }) } : undefined;
+}
+
 async function load(descriptor: Descriptor, origin: ImageOrigin, read: DocumentReader): Promise<LoadedManifest> {
-  const what = `manifest ${descriptor.digest} in ${origin.name}`;
+  const what = describe(descriptor, origin);
   const manifest = parseManifest(await read(descriptor, "manifest"), what);
   if (manifest.mediaType && manifest.mediaType !== descriptor.mediaType) {
     throw new ImageError(
@@ -148,6 +179,10 @@ async function load(descriptor: Descriptor, origin: ImageOrigin, read: DocumentR
     `config ${manifest.config.digest} in ${origin.name}`,
   );
   return { descriptor, manifest, config };
+}
+
+function describe(descriptor: Descriptor, origin: ImageOrigin): string {
+  return `manifest ${descriptor.digest} in ${origin.name}`;
 }
 
 function wrongPlatform(origin: ImageOrigin, offered: readonly Platform[], wanted: Platform): ImageError {

@@ -122,13 +122,13 @@ async function gather(
     throw new ImageError(`${origin.name}: ${digest} is of the media type ${mediaType}, which cannot be copied`);
   }
   const bytes = await read(descriptor, "manifest");
-  const { config, layers } = parseManifest(bytes, `manifest ${digest} in ${origin.name}`);
+  const { config, layers, artifactType } = parseManifest(bytes, `manifest ${digest} in ${origin.name}`);
   for (const blob of [config, ...layers]) {
     const open = (signal?: AbortSignal) => origin.open(blob, signal);
     const { size, mediaType: type } = blob;
     content.blobs.set(blob.digest, { digest: verifiableDigest(blob, origin.name), size, mediaType: type, open });
   }
-  return keep({ digest, mediaType, bytes }, content);
+  return keep({ digest, mediaType, bytes, artifactType: artifactType ?? undefined }, content);
 }
 
 function keep(document: OutgoingDocument, { documents }: Content): OutgoingDocument {

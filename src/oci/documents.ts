@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { isDigest } from "./digest.js";
-import { isIndex, isManifest, OCI_INDEX, OCI_MANIFEST } from "./media-types.js";
+import { isIndex, isManifest, OCI_INDEX, OCI_MANIFEST, SNAPSHOT_ARTIFACT, SNAPSHOT_CONFIG } from "./media-types.js";
 import { parseDocument } from "./parse-document.js";
 
 /** More layers than any real image has; a manifest with more is refused. */
@@ -58,6 +58,7 @@ const manifest = v.pipe(
   v.looseObject({
     schemaVersion,
     mediaType: v.nullish(v.union([v.literal(""), v.pipe(v.string(), v.check(isManifest, "is not a manifest's"))])),
+    artifactType: v.nullish(v.string()),
     config: descriptor,
     layers: v.pipe(v.nullish(v.array(descriptor), []), v.maxLength(MAX_LAYERS, `has more than ${MAX_LAYERS} layers`)),
     annotations,
@@ -91,6 +92,11 @@ export const parseManifest = (bytes: Uint8Array, what: string): ImageManifest =>
 export const parseDescriptor = (bytes: Uint8Array, what: string): Descriptor => parseDocument(descriptor, bytes, what);
 export const parseDockerSave = (bytes: Uint8Array, what: string): DockerSaveManifest =>
   parseDocument(dockerSave, bytes, what);
+
+/** Whether a manifest is of a snapshot, not of an image. */
+export function isSnapshot({ artifactType, config }: Pick<ImageManifest, "artifactType" | "config">): boolean {
+  return artifactType === SNAPSHOT_ARTIFACT && config.mediaType === SNAPSHOT_CONFIG;
+}
 
 /** Checks `oci-layout`, the file that marks a layout and gives its version. */
 export function checkImageLayout(bytes: Uint8Array, what: string): void {

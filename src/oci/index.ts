@@ -1,12 +1,32 @@
 export { type CopyOptions, type CopyResult, copyImage } from "./copy-image.js";
 export { type Digest, digestOf, isDigest } from "./digest.js";
+export { type Descriptor, type ImageManifest, parseManifest } from "./documents.js";
 export { forgetTag } from "./forget-tag.js";
 export type { ImageConfig } from "./image-config.js";
-export type { Compression } from "./media-types.js";
-export { type ImageContent, type LayerDescriptor, type OpenImageOptions, openImage } from "./open-image.js";
+export { contentOf, type ImageNames, openArchiveTarget, openLayoutTarget } from "./layout-target.js";
+export {
+  type Compression,
+  isConfig,
+  isManifest,
+  layerCompression,
+  OCI_MANIFEST,
+  SNAPSHOT_ARTIFACT,
+  SNAPSHOT_CONFIG,
+  SNAPSHOT_PLATFORM,
+} from "./media-types.js";
+export {
+  type ImageContent,
+  isSnapshotContent,
+  type LayerDescriptor,
+  type OpenImageOptions,
+  openImage,
+  openImageOrSnapshot,
+  type SnapshotContent,
+} from "./open-image.js";
 export { openSource, type SourceOptions } from "./open-source.js";
 export { openTarget } from "./open-target.js";
 export type { ImageOrigin } from "./origin.js";
+export { parseDocument } from "./parse-document.js";
 export {
   formatPlatform,
   hostPlatform,
@@ -16,6 +36,7 @@ export {
   parsePlatform,
   runnablePlatforms,
 } from "./platform.js";
+export { readRange } from "./read-range.js";
 export { formatReference, parseReference, type RegistryReference } from "./reference.js";
 export type { NetworkLimits, PullPolicy } from "./registry/index.js";
 // Not through the registry's own door: that would load its HTTP library at every start.
@@ -37,4 +58,6 @@ export {
   storedTags,
   usedDocuments,
 } from "./stored-documents.js";
+export { TarWriter } from "./tar-writer.js";
 export type { BlobOutcome, ImageTarget, OutgoingBlob, OutgoingDocument } from "./target.js";
+export { verified } from "./verified-stream.js";

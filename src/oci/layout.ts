@@ -3,7 +3,7 @@ import { isDigest, splitDigest } from "./digest.js";
 import { checkImageLayout, type Descriptor, documentType, type ImageIndex, parseIndex } from "./documents.js";
 import { type FileTree, readWhole } from "./file-tree.js";
 import { chooseNamed } from "./image-names.js";
-import { isConfig, OCI_MANIFEST } from "./media-types.js";
+import { isConfig, OCI_MANIFEST, SNAPSHOT_ARTIFACT } from "./media-types.js";
 import { type ImageOrigin, readDocument } from "./origin.js";
 import { MAX_DOCUMENT_BYTES } from "./parse-document.js";
 import { isAttestation } from "./platform.js";
@@ -59,8 +59,9 @@ function namesOf(descriptor: Descriptor): string[] {
   return NAME_ANNOTATIONS.map((key) => descriptor.annotations?.[key] ?? "").filter((name) => name !== "");
 }
 
-function isArtifact(descriptor: Descriptor): boolean {
-  return Boolean(descriptor.artifactType) && !isConfig(descriptor.artifactType ?? "");
+/** Of something else than what can be run. */
+function isArtifact({ artifactType }: Descriptor): boolean {
+  return Boolean(artifactType) && !isConfig(artifactType ?? "") && artifactType !== SNAPSHOT_ARTIFACT;
 }
 
 function blobPath(descriptor: Descriptor, tree: FileTree): string {

@@ -7,6 +7,11 @@ export const OCI_CONFIG = "application/vnd.oci.image.config.v1+json";
 export const DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json";
 export const DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
 export const DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json";
+/** Snapshots as artifacts (docs/artifacts.md): the type of the manifest, and of its config. */
+export const SNAPSHOT_ARTIFACT = "application/vnd.supermachine.snapshot.v1";
+export const SNAPSHOT_CONFIG = "application/vnd.supermachine.snapshot.config.v1+json";
+/** Annotation of a snapshot's manifest: what its processes are built for, as `linux/arm64/v8`. */
+export const SNAPSHOT_PLATFORM = "vnd.supermachine.platform";
 const OCI_LAYER = "application/vnd.oci.image.layer.v1.tar";
 const OCI_RESTRICTED_LAYER = "application/vnd.oci.image.layer.nondistributable.v1.tar";
 const DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar";

@@ -1,12 +1,12 @@
 import type { Readable } from "node:stream";
 import { ImageError } from "../errors.js";
-import { chooseManifest, type LoadedManifest } from "./choose-manifest.js";
+import { type ChosenManifest, chooseAny, chooseManifest, type LoadedManifest } from "./choose-manifest.js";
 import type { Digest } from "./digest.js";
-import type { Descriptor } from "./documents.js";
+import type { Descriptor, ImageManifest } from "./documents.js";
 import type { ImageConfig } from "./image-config.js";
 import { type Compression, layerCompression } from "./media-types.js";
 import { openSource, type SourceOptions } from "./open-source.js";
-import { checkBlob, type ImageOrigin, type OnRetry, verifiableDigest } from "./origin.js";
+import { checkBlob, type ImageOrigin, type OnRetry, readDocument, verifiableDigest } from "./origin.js";
 import { hostPlatform, type Platform } from "./platform.js";
 import { formatImageSource, type ImageSource, parseImageSource } from "./source.js";
 
@@ -46,6 +46,19 @@ export interface ImageContent extends AsyncDisposable {
   layers: LayerDescriptor[];
 }
 
+/** A snapshot that was found. Of its documents only the manifest has been verified. */
+export interface SnapshotContent extends AsyncDisposable {
+  reference: string;
+  /** It comes over a network. */
+  isRemote: boolean;
+  manifestDigest: Digest;
+  manifest: ImageManifest;
+  /** Reads and verifies the config. */
+  readConfig(signal?: AbortSignal): Promise<Buffer>;
+  /** Streams a blob that the manifest names. The reader verifies it. */
+  open(descriptor: Descriptor, signal?: AbortSignal, onRetry?: OnRetry): Promise<Readable>;
+}
+
 /** Options of {@link openImage}. */
 export interface OpenImageOptions extends SourceOptions {
   /** What to choose from an index, and what a single image must be built for; this machine's Linux by default. */
@@ -59,27 +72,70 @@ export interface OpenImageOptions extends SourceOptions {
  * RegistryUnreachableError, CacheMissError when it must not be pulled and is not here, else ImageError.
  */
 export async function openImage(source: ImageSource | string, options: OpenImageOptions = {}): Promise<ImageContent> {
-  const parsed = typeof source === "string" ? parseImageSource(source) : source;
-  const { platform = hostPlatform(), signal } = options;
-  const origin = await openSource(parsed, options);
-  try {
-    const loaded = await chooseManifest(origin, platform, signal);
-    const layers = describeLayers(origin, loaded);
-    await checkLayers(origin, loaded.manifest.layers, signal);
+  return open(source, options, async (origin, reference, platform) =>
+    describeImage(origin, reference, await chooseManifest(origin, platform, options.signal), options.signal),
+  );
+}
+
+/** Like {@link openImage}, for what may be a snapshot instead of an image. */
+export async function openImageOrSnapshot(
+  source: ImageSource | string,
+  options: OpenImageOptions = {},
+): Promise<ImageContent | SnapshotContent> {
+  return open(source, options, async (origin, reference, platform) => {
+    const chosen = await chooseAny(origin, platform, options.signal);
+    if (!("snapshot" in chosen)) return describeImage(origin, reference, chosen, options.signal);
+    const { manifest, descriptor } = chosen;
     return {
-      reference: formatImageSource(parsed),
+      reference,
       isRemote: origin.isRemote ?? false,
-      manifestDigest: verifiableDigest(loaded.descriptor, origin.name),
-      configDigest: verifiableDigest(loaded.manifest.config, origin.name),
-      config: loaded.config,
-      platforms: loaded.platforms,
-      layers,
+      manifestDigest: verifiableDigest(descriptor, origin.name),
+      manifest,
+      readConfig: (signal) => readDocument(origin, manifest.config, "config", signal),
+      open: (blob, signal, onRetry) => origin.open(blob, signal, onRetry),
       [Symbol.asyncDispose]: () => origin[Symbol.asyncDispose](),
     };
+  });
+}
+
+/** Whether what was opened is a snapshot. */
+export function isSnapshotContent(content: ImageContent | SnapshotContent): content is SnapshotContent {
+  return "readConfig" in content;
+}
+
+async function open<T>(
+  source: ImageSource | string,
+  options: OpenImageOptions,
+  describe: (origin: ImageOrigin, reference: string, platform: Platform) => Promise<T>,
+): Promise<T> {
+  const parsed = typeof source === "string" ? parseImageSource(source) : source;
+  const origin = await openSource(parsed, options);
+  try {
+    return await describe(origin, formatImageSource(parsed), options.platform ?? hostPlatform());
   } catch (error) {
     await origin[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+async function describeImage(
+  origin: ImageOrigin,
+  reference: string,
+  chosen: ChosenManifest,
+  signal: AbortSignal | undefined,
+): Promise<ImageContent> {
+  const layers = describeLayers(origin, chosen);
+  await checkLayers(origin, chosen.manifest.layers, signal);
+  return {
+    reference,
+    isRemote: origin.isRemote ?? false,
+    manifestDigest: verifiableDigest(chosen.descriptor, origin.name),
+    configDigest: verifiableDigest(chosen.manifest.config, origin.name),
+    config: chosen.config,
+    platforms: chosen.platforms,
+    layers,
+    [Symbol.asyncDispose]: () => origin[Symbol.asyncDispose](),
+  };
 }
 
 function describeLayers(origin: ImageOrigin, { manifest, config }: LoadedManifest): LayerDescriptor[] {

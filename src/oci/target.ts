@@ -16,6 +16,8 @@ export interface OutgoingDocument {
   digest: Digest;
   mediaType: string;
   bytes: Buffer;
+  /** Of a manifest that is no image's. */
+  artifactType?: string | undefined;
 }
 
 /** What became of a blob: it was sent, was there already, or was taken over from another repository of the registry. */

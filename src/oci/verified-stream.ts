@@ -8,7 +8,17 @@ import { type Digest, splitDigest } from "./digest.js";
  * them waits for the end.
  * @throws ImageError when there are more or fewer bytes than promised, or others
  */
-export async function* verified(
+export function verified(
+  stream: Readable,
+  descriptor: { digest: Digest; size: number },
+  what: string,
+): AsyncGenerator<Buffer> {
+  // One that is given up before anybody reads it must not end the process.
+  stream.on("error", () => undefined);
+  return verify(stream, descriptor, what);
+}
+
+async function* verify(
   stream: Readable,
   { digest, size }: { digest: Digest; size: number },
   what: string,

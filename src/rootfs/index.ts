@@ -1,5 +1,5 @@
 export { type VerifyOptions, verifyImage } from "./erofs/index.js";
-export { type ConvertedLayer, type ConvertOptions, convertLayer, type LayerSource } from "./layer/index.js";
+export { type ConvertedLayer, type ConvertOptions, convertLayer, decompress, type LayerSource } from "./layer/index.js";
 export {
   type EnsuredLayer,
   type EnsureOptions,

@@ -79,6 +79,31 @@ export class LayerStore {
     return { ...stored, converted };
   }
 
+  /** The layer, if it was converted here and is intact. */
+  find(diffId: string): Promise<StoredLayer | undefined> {
+    return readStored(this.pathOf(diffId), diffId);
+  }
+
+  /**
+   * Keeps an EROFS image that was made elsewhere. Nobody can tell whether it is what its diff id promises, so it stands for
+   * itself alone, under the digest of its bytes, and never for the layer that is converted here.
+   * @param make writes the image to a path, and makes sure that it has the digest
+   */
+  async ensureImage(
+    image: { diffId: string; digest: string },
+    make: (partial: string) => Promise<void>,
+    signal?: AbortSignal,
+  ): Promise<StoredLayer> {
+    const path = this.imagePath(image.digest);
+    const find = () => readStored(path, image.diffId);
+    return produceOnce(path, { find, make, ...(signal ? { signal } : {}) });
+  }
+
+  /** Where an EROFS image that was made elsewhere is, or will be. */
+  imagePath(digest: string): string {
+    return join(this.#folder, `image-${fileStem(digest)}.erofs`);
+  }
+
   /** The intact layers, in no particular order. */
   async list(): Promise<StoredLayer[]> {
     const names = await readdir(this.#folder).catch(ifMissing<string[]>([]));

@@ -4,11 +4,15 @@ import { join } from "node:path";
 import { vi } from "vitest";
 import { home } from "../../src/index.js";
 
-/** A home folder of a test's own, with the suite's assets and templates; it is in use until it is disposed of. */
-export function freshHome(): Disposable & { path: string } {
+/**
+ * A home folder of a test's own, with the suite's assets and templates, or with less; it is in use until it is disposed of.
+ */
+export function freshHome(
+  parts: readonly ("assets" | "templates")[] = ["assets", "templates"],
+): Disposable & { path: string } {
   const shared = home();
   const path = mkdtempSync(join(tmpdir(), "supermachine-home-"));
-  for (const name of ["assets", "templates"] as const) {
+  for (const name of parts) {
     mkdirSync(shared[name], { recursive: true });
     symlinkSync(shared[name], join(path, name));
   }

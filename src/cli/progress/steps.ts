@@ -6,6 +6,7 @@ const LABELS: Record<Exclude<ProgressPhase, "layer">, string> = {
   template: "booting template",
   bake: "baking",
   "warm-up": "warming up",
+  pack: "packing",
   push: "pushing",
   save: "saving",
   verify: "verifying",

@@ -3,7 +3,7 @@ import { CacheMissError, ImageError } from "../../errors.js";
 import { home, lease } from "../../store/index.js";
 import type { Digest } from "../digest.js";
 import type { Descriptor } from "../documents.js";
-import { isConfig, isIndex, isManifest } from "../media-types.js";
+import { isConfig, isIndex, isManifest, SNAPSHOT_CONFIG } from "../media-types.js";
 import { type ImageOrigin, type OnRetry, verifiableDigest } from "../origin.js";
 import { MAX_DOCUMENT_BYTES } from "../parse-document.js";
 import { formatReference, type RegistryReference } from "../reference.js";
@@ -161,7 +161,7 @@ class CachedRepository implements AsyncDisposable {
 
 function kindOf(mediaType: string): "manifest" | "config" | "layer" {
   if (isManifest(mediaType) || isIndex(mediaType)) return "manifest";
-  return isConfig(mediaType) ? "config" : "layer";
+  return isConfig(mediaType) || mediaType === SNAPSHOT_CONFIG ? "config" : "layer";
 }
 
 function notHere(what: string): CacheMissError {

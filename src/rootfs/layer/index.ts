@@ -1,3 +1,4 @@
 export type { LayerSource } from "./blob-source.js";
 export { type ConvertedLayer, type ConvertOptions, convertLayer, EMPTY_LAYER } from "./convert.js";
+export { decompress } from "./decompress.js";
 export { parseDigest } from "./digest.js";
