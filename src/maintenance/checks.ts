@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { readStoredTemplate, storedTemplates } from "../machine/index.js";
 import { readStoredDocument, readStoredTag, storedDocuments, storedTags } from "../oci/index.js";
 import type { LongWork } from "../progress.js";
-import { LayerStore, verifyImage } from "../rootfs/index.js";
+import { LayerStore } from "../rootfs/index.js";
 import { home } from "../store/index.js";
 import { snapshotFolders } from "./references.js";
 import { findSnapshotProblem } from "./snapshot-problem.js";
@@ -26,7 +26,8 @@ export interface Check {
 
 export async function layerChecks(): Promise<Check[]> {
   const advice = "The next pull of an image that has it converts it anew.";
-  const paths = await new LayerStore(home().layers).files();
+  const store = new LayerStore(home().layers);
+  const paths = await store.files();
   const sizes = await Promise.all(
     paths.map((path) =>
       stat(path).then(
@@ -42,7 +43,7 @@ export async function layerChecks(): Promise<Check[]> {
     const find = async ({ signal, onProgress }: LongWork) => {
       const report = (done: number) => onProgress?.({ ...step, done: before + done });
       report(0);
-      const problem = await verifyImage(path, { signal, onProgress: report }).catch(ignoreMissing);
+      const problem = await store.verify(path, { signal, onProgress: report }).catch(ignoreMissing);
       before += sizes[i] ?? 0;
       if (i === paths.length - 1) onProgress?.({ ...step, done: total, finished: true });
       return problem === undefined ? undefined : { problem, advice, removable: true };

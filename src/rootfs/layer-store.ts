@@ -2,7 +2,7 @@ import { type FileHandle, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { acquireLock, isEntry, produceOnce, sweepPartials } from "../store/index.js";
-import { BLOCK_SIZE, readSuperblock } from "./erofs/index.js";
+import { BLOCK_SIZE, readSuperblock, type VerifyOptions, verifyImage } from "./erofs/index.js";
 import { convertLayer, EMPTY_LAYER, parseDigest } from "./layer/index.js";
 
 /** Is part of every stored file's name: raise it when the converter's output changes, and layers are converted anew. */
@@ -122,6 +122,11 @@ export class LayerStore {
   async files(): Promise<string[]> {
     const names = await readdir(this.#folder).catch(ifMissing<string[]>([]));
     return names.filter((name) => isEntry(name) && name.endsWith(".erofs")).map((name) => join(this.#folder, name));
+  }
+
+  /** Reads the whole of one of {@link files}; gives what is wrong with it, in words. */
+  verify(path: string, options: VerifyOptions = {}): Promise<string | undefined> {
+    return verifyImage(path, { ...options, mayLackChecksum: !path.endsWith(SUFFIX) });
   }
 
   /** Removes a layer, also as older converters wrote it; false when it was not there. Who has it open keeps it. */

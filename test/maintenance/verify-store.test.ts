@@ -76,6 +76,18 @@ describe("is found, and removed on request so that it is made anew:", () => {
     expect(existsSync(path)).toBe(false);
   });
 
+  test("a layer of version 0.1 is not, for it has no checksum of its content; its length is compared", async () => {
+    const bytes = readFileSync(layer.path);
+    const older = store.put(`layers/${basename(layer.path).replace(".v2.", ".v1.")}`, bytes.fill(0, 0, 12));
+    expect(await problems(true)).toEqual([]);
+    expect(existsSync(older)).toBe(true);
+    truncateSync(older, 8192);
+    expect(await problems()).toEqual([expect.stringMatching(/layer .*8192 bytes instead of/)]);
+    // One of this version has to have it.
+    writeFileSync(layer.path, bytes);
+    expect(await problems()).toContainEqual(expect.stringMatching(/checksum of the content is missing/));
+  });
+
   test("a document with other content", async () => {
     const path = join(store.path, "blobs", store.document({ a: 1 }).replace(":", "/"));
     appendFileSync(path, " ");

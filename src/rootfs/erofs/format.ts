@@ -128,7 +128,8 @@ export function writeSuperblock(block: Buffer, fields: SuperblockFields): void {
 export interface SuperblockSummary {
   bytes: number;
   volumeName: string;
-  contentChecksum: number;
+  /** Absent from images of version 0.1. */
+  contentChecksum: number | undefined;
 }
 
 /** Reads the first block of an image; `undefined` when it is not an intact one that {@link writeSuperblock} made. */
@@ -137,15 +138,15 @@ export function readSuperblock(block: Buffer): SuperblockSummary | undefined {
   if (block.length < BLOCK_SIZE || block.readUInt32LE(at) !== MAGIC || block.readUInt8(at + 12) !== BLOCK_BITS) {
     return undefined;
   }
-  if (!block.subarray(0, CONTENT_MAGIC.length).equals(CONTENT_MAGIC)) return undefined;
   const covered = Buffer.from(block.subarray(at, BLOCK_SIZE));
   covered.writeUInt32LE(0, 4);
   if (crc32c(0xffff_ffff, covered) !== block.readUInt32LE(at + 4)) return undefined;
   const name = block.toString("latin1", at + 64, at + 80);
+  const hasChecksum = block.subarray(0, CONTENT_MAGIC.length).equals(CONTENT_MAGIC);
   return {
     bytes: block.readUInt32LE(at + 36) * BLOCK_SIZE,
     volumeName: name.replace(/\0.*$/s, ""),
-    contentChecksum: block.readUInt32LE(CONTENT_MAGIC.length),
+    contentChecksum: hasChecksum ? block.readUInt32LE(CONTENT_MAGIC.length) : undefined,
   };
 }
 

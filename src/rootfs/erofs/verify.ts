@@ -9,6 +9,8 @@ export interface VerifyOptions {
   signal?: AbortSignal | undefined;
   /** Is told how many bytes have been read, of how many. */
   onProgress?: ((done: number, total: number) => void) | undefined;
+  /** An image of an older version, which has no checksum of its content, passes when its first block and its length are right. */
+  mayLackChecksum?: boolean | undefined;
 }
 
 /** Reads the whole of an image that was written here; gives what is wrong with it, in words. */
@@ -20,6 +22,9 @@ export async function verifyImage(path: string, options: VerifyOptions = {}): Pr
   const superblock = readSuperblock(buffer.subarray(0, BLOCK_SIZE));
   if (!superblock) return "its first block is damaged";
   if (superblock.bytes !== size) return `it has ${size} bytes instead of ${superblock.bytes}`;
+  if (superblock.contentChecksum === undefined) {
+    return options.mayLackChecksum ? undefined : "its first block is damaged: the checksum of the content is missing";
+  }
   // The first block has a checksum of its own, and this one in it.
   let crc = plainCrc(Buffer.alloc(BLOCK_SIZE), 0);
   for (let at = BLOCK_SIZE; at < size; ) {
