@@ -152,7 +152,8 @@ export class Agent {
 
   /** Ends the links; whatever is pending rejects with a VmError. The guest itself goes on. */
   close(error?: Error): void {
-    const failure = new VmError("The connection to the guest was closed", error === undefined ? {} : { cause: error });
+    const why = error === undefined ? "" : `: ${error.message}`;
+    const failure = new VmError(`The connection to the guest was closed${why}`, { cause: error });
     this.#close(failure, error);
   }
 

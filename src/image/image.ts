@@ -9,6 +9,7 @@ import {
   forkMachine,
   Machine,
   openRuntime,
+  type RestoreOptions,
   type RestoreSource,
   type Runtime,
 } from "../machine/index.js";
@@ -18,7 +19,7 @@ import { isFor, parsePlatform } from "../oci/index.js";
 import type { AcquireOptions, PoolOptions } from "../pool/index.js";
 import type { LongWork } from "../progress.js";
 import { acquireLock, home, lease, rememberRoot, replace } from "../store/index.js";
-import { type RunConfiguration, Vm, type VmOrigin } from "../vm/index.js";
+import { type PooledVm, type RunConfiguration, Vm, type VmOrigin } from "../vm/index.js";
 import { captureSnapshot, isWholeDeviceState } from "./bake.js";
 import { bakeImage } from "./bake-image.js";
 import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
@@ -127,19 +128,7 @@ export class Image {
 
   /** Starts a microVM by restoring the snapshot. @throws VmError, CacheInvalidError, CacheMissError */
   async start(options: StartOptions = {}): Promise<Vm> {
-    const mounts = checkMounts(options.mounts ?? [], this.#metadata.config.user);
-    const machine = await Machine.restore(this.#runtime, await this.#loaded(), options);
-    try {
-      for (const mount of mounts) await mountFolder(machine.agent, mount, this.memoryMiB, options.signal);
-      const vm = new Vm(machine, this.#origin(), options.identity);
-      if (this.ready !== "before-workload" || options.workload === false) return vm;
-      await vm.startWorkload();
-      options.signal?.throwIfAborted();
-      return vm;
-    } catch (error) {
-      await machine.stop();
-      throw error;
-    }
+    return (await this.#begin(options)).vm;
   }
 
   /**
@@ -153,10 +142,35 @@ export class Image {
 
   /** A pool of its own that keeps microVMs of this image ready. Close it when it is not needed any more. @throws UsageError */
   pool(options: PoolOptions = {}): Pool {
-    const vmOf = (machine: Machine, giveBack: () => void) => new Vm(machine, this.#origin(), {}, giveBack);
-    const startsWorkload = this.ready === "before-workload";
-    const image = { memoryMiB: this.memoryMiB, startsWorkload, load: () => this.#loaded(), vmOf };
+    const image = {
+      memoryMiB: this.memoryMiB,
+      template: async () => (await this.#loaded()).template,
+      restore: async (how: RestoreOptions) => {
+        const { machine, vm } = await this.#begin(how);
+        return { machine, workload: vm.workload };
+      },
+      vmOf: (machine: Machine, pooled: PooledVm) => new Vm(machine, this.#origin(), {}, pooled),
+    };
     return new Pool(this.#runtime, image, options);
+  }
+
+  /** Restores a machine, with folders of the host, and the image's own command started where the image was baked for that. */
+  async #begin(
+    options: RestoreOptions & Pick<StartOptions, "mounts" | "workload">,
+  ): Promise<{ machine: Machine; vm: Vm }> {
+    const mounts = checkMounts(options.mounts ?? [], this.#metadata.config.user);
+    const machine = await Machine.restore(this.#runtime, await this.#loaded(), options);
+    try {
+      for (const mount of mounts) await mountFolder(machine.agent, mount, this.memoryMiB, options.signal);
+      const vm = new Vm(machine, this.#origin(), options.identity);
+      if (this.ready !== "before-workload" || options.workload === false) return { machine, vm };
+      await vm.startWorkload();
+      options.signal?.throwIfAborted();
+      return { machine, vm };
+    } catch (error) {
+      await machine.stop();
+      throw error;
+    }
   }
 
   /** What a VM is told of this image. */

@@ -2,28 +2,47 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { VmError } from "../errors.js";
 import { ExecFailure } from "../guest/index.js";
 import {
-  Machine,
+  type Machine,
   type MemoryUser,
   memoryLimit,
   memoryOf,
-  type RestoreSource,
+  type RestoreOptions,
   type Runtime,
   spares,
+  type Template,
 } from "../machine/index.js";
 import type { PoolSource } from "../pool/index.js";
+import type { PooledVm, Vm, Workload } from "../vm/index.js";
+
+/** What a pool is told of its image. */
+export interface PooledImage {
+  memoryMiB: number;
+  template(): Promise<Template>;
+  restore(options: RestoreOptions): Promise<PooledMachine>;
+  vmOf(machine: Machine, pooled: PooledVm): Vm;
+}
+
+/** What a pool holds. */
+export interface PooledMachine {
+  machine: Machine;
+  /** The image's own command, where it is started with each machine. */
+  workload: Workload | undefined;
+}
 
 /** What a guest that idles has to answer within, once it is looked at. */
 const CHECK_LIMIT_MS = 5_000;
 const WARM_LIMIT_MS = 10_000;
+/** The second time all is as it will be for the user. */
+const WARM_UPS = [["sh", "-c", ":"], ["true"], ["true"]];
 /** More than the agent takes in before it has written some, so that a full disk shows. */
 const PROBE_BYTES = 1 << 20;
 /** Which one is ready while the next is restored. */
 const SPARES = 1;
 
 /** Restores the machines of a pool, and tells how they are. */
-export class MachineSource implements PoolSource<Machine> {
+export class MachineSource implements PoolSource<PooledMachine> {
   readonly #runtime: Runtime;
-  readonly #load: () => Promise<RestoreSource>;
+  readonly #image: PooledImage;
   readonly #memoryMiB: number;
   readonly #reused: boolean;
   readonly #user: MemoryUser;
@@ -34,53 +53,50 @@ export class MachineSource implements PoolSource<Machine> {
    * @param user the pool, as far as it takes memory
    * @param reused whether machines are lent again as they are left
    */
-  constructor(
-    runtime: Runtime,
-    load: () => Promise<RestoreSource>,
-    image: { memoryMiB: number },
-    user: MemoryUser,
-    reused: boolean,
-  ) {
+  constructor(runtime: Runtime, image: PooledImage, user: MemoryUser, reused: boolean) {
     this.#runtime = runtime;
-    this.#load = load;
+    this.#image = image;
     this.#memoryMiB = memoryOf(image);
     this.#user = user;
     this.#reused = reused;
   }
 
-  async create(signal: AbortSignal): Promise<Machine> {
+  async create(signal: AbortSignal): Promise<PooledMachine> {
     // Counted before the first wait, so that two that start at a time do not both find room.
     const memory = memoryLimit.count(this.#memoryMiB);
-    const source = await this.#load().catch((error: unknown) => {
+    try {
+      return await this.#image.restore({ signal, memory });
+    } catch (error) {
       memory[Symbol.dispose]();
       throw error;
-    });
-    return Machine.restore(this.#runtime, source, { signal, memory });
+    }
   }
 
-  async destroy(machine: Machine, reason?: Error): Promise<void> {
+  async destroy({ machine }: PooledMachine, reason?: Error): Promise<void> {
     await machine.stop({ reason }).catch(() => undefined);
   }
 
-  ended(machine: Machine): Promise<Error | undefined> {
+  ended({ machine }: PooledMachine): Promise<Error | undefined> {
     return machine.ended;
   }
 
   /**
-   * Runs the image's shell once, where it has one. Under emulation the first process that a restored guest starts takes 90 ms, for the
-   * guest kernel's code has to be translated; here that is over before anyone waits for it.
+   * Runs `true` and the image's shell, where it has them. Under emulation the first process of a restored guest takes 90 ms and the
+   * first that is read from disk 20 more, for the guest kernel's code has to be translated; here that is over before anyone waits.
    */
-  async warm({ agent }: Machine): Promise<void> {
-    try {
-      const signal = AbortSignal.timeout(WARM_LIMIT_MS);
-      const shell = await agent.exec({ argv: ["sh", "-c", ":"] }, { signal });
-      await shell.wait();
-    } catch (error) {
-      if (!(error instanceof ExecFailure)) throw new VmError("the guest does not start a process", { cause: error });
+  async warm({ machine }: PooledMachine): Promise<void> {
+    const signal = AbortSignal.timeout(WARM_LIMIT_MS);
+    for (const argv of WARM_UPS) {
+      try {
+        const process = await machine.agent.exec({ argv, link: "bulk" }, { signal });
+        await process.wait();
+      } catch (error) {
+        if (!(error instanceof ExecFailure)) throw new VmError("the guest does not run a command", { cause: error });
+      }
     }
   }
 
-  async check(machine: Machine): Promise<void> {
+  async check({ machine }: PooledMachine): Promise<void> {
     // Whoever had it may have left it standing still.
     await machine.resume();
     const failure = await startNothing(machine, CHECK_LIMIT_MS);
@@ -88,11 +104,11 @@ export class MachineSource implements PoolSource<Machine> {
     if (this.#reused) await this.#probeDisk(machine);
   }
 
-  async ping(machine: Machine): Promise<void> {
+  async ping({ machine }: PooledMachine): Promise<void> {
     if (!machine.paused) await startNothing(machine);
   }
 
-  hold(machine: Machine, held: boolean): void {
+  hold({ machine }: PooledMachine, held: boolean): void {
     if (held) machine.ref();
     else machine.unref();
   }
@@ -114,8 +130,8 @@ export class MachineSource implements PoolSource<Machine> {
   }
 
   async #wishForSpares(): Promise<void> {
-    const source = await this.#load().catch(() => undefined);
-    if (source && this.#active) this.#wish ??= spares.wish(this.#runtime, source.template, SPARES);
+    const template = await this.#image.template().catch(() => undefined);
+    if (template && this.#active) this.#wish ??= spares.wish(this.#runtime, template, SPARES);
   }
 
   /** A file that is given up before its end leaves nothing behind, but does not get far on a full disk. */

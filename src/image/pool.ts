@@ -1,17 +1,8 @@
 import { PoolExhaustedError } from "../errors.js";
-import { type Machine, memoryLimit, memoryOf, type RestoreSource, type Runtime } from "../machine/index.js";
+import { memoryLimit, memoryOf, type Runtime } from "../machine/index.js";
 import { type AcquireOptions, type PoolOptions, type PoolStats, ResourcePool } from "../pool/index.js";
 import type { Vm } from "../vm/index.js";
-import { MachineSource } from "./machine-source.js";
-
-/** What a pool is told of its image. */
-export interface PooledImage {
-  memoryMiB: number;
-  load(): Promise<RestoreSource>;
-  vmOf(machine: Machine, giveBack: () => void): Vm;
-  /** Whether a VM is handed out with the image's own command started in it. */
-  startsWorkload: boolean;
-}
+import { MachineSource, type PooledImage, type PooledMachine } from "./machine-source.js";
 
 /** All that are open, for {@link closePools}. */
 const open = new Set<Pool>();
@@ -24,7 +15,7 @@ const defaults = new Map<string, Pool>();
  */
 export class Pool implements AsyncDisposable {
   readonly #image: PooledImage;
-  readonly #pool: ResourcePool<Machine>;
+  readonly #pool: ResourcePool<PooledMachine>;
   readonly #memory: Disposable;
 
   /** Use {@link Image.pool}. @throws UsageError */
@@ -36,7 +27,7 @@ export class Pool implements AsyncDisposable {
       freed: () => this.#pool.balance(),
     };
     const reused = options.restoreOnRelease === false;
-    const source = new MachineSource(runtime, () => image.load(), image, user, reused);
+    const source = new MachineSource(runtime, image, user, reused);
     this.#pool = new ResourcePool(source, options);
     this.#memory = memoryLimit.join(user);
     open.add(this);
@@ -49,18 +40,8 @@ export class Pool implements AsyncDisposable {
    */
   async acquire(options: AcquireOptions = {}): Promise<Vm> {
     this.#requireMemory();
-    const lease = await this.#pool.acquire(options);
-    const vm = this.#image.vmOf(lease.resource, () => lease.release());
-    if (!this.#image.startsWorkload) return vm;
-    try {
-      // Without the signal, which would go on to kill it later.
-      await vm.startWorkload();
-      options.signal?.throwIfAborted();
-      return vm;
-    } catch (error) {
-      lease.release();
-      throw error;
-    }
+    const { resource, release } = await this.#pool.acquire(options);
+    return this.#image.vmOf(resource.machine, { workload: resource.workload, giveBack: release });
   }
 
   stats(): PoolStats {

@@ -1,45 +1,20 @@
 import { availableParallelism } from "node:os";
-import { PoolClosedError, PoolExhaustedError } from "../errors.js";
+import { PoolClosedError } from "../errors.js";
 import { Demand, Latencies } from "./demand.js";
 import { watch } from "./heartbeat.js";
+import type { AcquireOptions, Held, Lease, State } from "./lease.js";
+import { Maker } from "./maker.js";
 import { checkTimeout, type PoolOptions, type PoolSettings, poolSettings, startTimer } from "./options.js";
 import type { PoolSource } from "./source.js";
-import { describeStats, type PoolStats } from "./stats.js";
+import { exhausted, type PoolStats } from "./stats.js";
 import { Waiters } from "./waiters.js";
 
 /** An idle one is asked every quarter of this, and replaced when it has not answered for the rest. */
-export const IDLE_LIMIT_MS = 20_000;
+const IDLE_LIMIT_MS = 20_000;
 /** Making a process takes milliseconds of this thread: first the caller gets to use what was lent. */
 const REFILL_DELAY_MS = 20;
 /** For waiting callers; more at once would only make the first of them wait longer. */
 const PARALLEL = Math.max(2, availableParallelism());
-/** A restore may be hit by an accident. So many failures in a row are none, and callers are told. */
-const FAILURES_UNTIL_TOLD = 3;
-const BACKOFF_MS = { first: 100, most: 30_000 };
-
-/** Something lent by a pool. */
-export interface Lease<T> {
-  readonly resource: T;
-  /** Gives it back. More than once is harmless. */
-  release(): void;
-}
-
-/** How one is acquired. */
-export interface AcquireOptions {
-  /** How many milliseconds to wait, instead of the pool's `acquireTimeoutMs`. */
-  timeoutMs?: number | undefined;
-  signal?: AbortSignal | undefined;
-}
-
-type State = "warming" | "idle" | "lent" | "returning" | "ending";
-
-interface Held<T> {
-  resource: T;
-  state: State;
-  /** When it began to idle. */
-  since: number;
-  unwatch: () => void;
-}
 
 /**
  * Keeps resources ready that take a while to make, lends each to one user at a time, and replaces what was used. Knows nothing
@@ -51,17 +26,13 @@ export class ResourcePool<T> implements AsyncDisposable {
   readonly #held = new Set<Held<T>>();
   /** The last one is the next to be lent: it is the most likely to be in caches still. */
   #idle: Held<T>[] = [];
-  readonly #starting = new Set<AbortController>();
+  readonly #maker: Maker<T>;
   readonly #waiters = new Waiters<Lease<T>>();
   readonly #tasks = new Set<Promise<void>>();
   readonly #demand: Demand;
   readonly #acquires = new Latencies();
-  readonly #restores = new Latencies();
   #restored = 0;
   #failures = 0;
-  #failuresInRow = 0;
-  #lastFailure: unknown;
-  #notBefore = 0;
   #refillTimer: NodeJS.Timeout | undefined;
   #evictTimer: NodeJS.Timeout | undefined;
   #closed: Promise<void> | undefined;
@@ -71,6 +42,12 @@ export class ResourcePool<T> implements AsyncDisposable {
     this.#source = source;
     this.#settings = poolSettings(options);
     this.#demand = new Demand(this.#settings.idleTimeoutMs);
+    this.#maker = new Maker({
+      create: (signal) => source.create(signal),
+      made: (resource, unwanted) => this.#arrived(resource, unwanted),
+      failed: (error, lasting) => this.#failed(error, lasting),
+      settled: () => this.balance(),
+    });
     this.balance();
   }
 
@@ -92,7 +69,7 @@ export class ResourcePool<T> implements AsyncDisposable {
       this.balance();
       return lease;
     }
-    const late = () => this.#exhausted(timeoutMs);
+    const late = () => exhausted(timeoutMs, this.stats(), this.#source.obstacle(), this.#maker.lastFailure);
     const served = this.#waiters.wait(since, { timeoutMs, signal, late, left: () => this.#startLess() });
     this.balance();
     return served;
@@ -106,13 +83,13 @@ export class ResourcePool<T> implements AsyncDisposable {
       idle: this.#idle.length,
       inUse,
       waiting: this.#waiters.size,
-      starting: this.#starting.size + warming,
+      starting: this.#maker.busy + warming,
       min,
       max,
       restores: this.#restored,
       failures: this.#failures,
       acquireMs: this.#acquires.summary(),
-      restoreMs: this.#restores.summary(),
+      restoreMs: this.#maker.latencies.summary(),
     };
   }
 
@@ -137,15 +114,15 @@ export class ResourcePool<T> implements AsyncDisposable {
   balance(): void {
     if (this.#closed) return;
     const urgent = Math.min(this.#waiters.size - this.#inState("returning").length, PARALLEL);
-    while (this.#starting.size < urgent && this.#hasRoom()) this.#start();
-    if (this.#starting.size < urgent && this.#source.obstacle()) this.#source.makeRoom();
+    while (this.#maker.busy < urgent && this.#hasRoom()) this.#maker.start();
+    if (this.#maker.busy < urgent && this.#source.obstacle()) this.#source.makeRoom();
     if (this.#waiters.size === 0) this.#refillSoon();
     this.#evictLater();
-    this.#source.active(this.#held.size + this.#starting.size + this.#waiters.size + this.#settings.min > 0);
+    this.#source.active(this.#held.size + this.#maker.busy + this.#waiters.size + this.#settings.min > 0);
   }
 
   #hasRoom(): boolean {
-    return this.#held.size + this.#starting.size < this.#settings.max && this.#source.obstacle() === undefined;
+    return this.#held.size + this.#maker.busy < this.#settings.max && this.#source.obstacle() === undefined;
   }
 
   #inState(state: State): Held<T>[] {
@@ -157,54 +134,32 @@ export class ResourcePool<T> implements AsyncDisposable {
   /** As many as were in use of late and may be wanted again, or as will be asked for while one is being made. */
   #idleTarget(now: number): number {
     const again = this.#demand.peak(now) - this.#inState("lent").length;
-    const meanwhile = this.#demand.within(this.#restores.summary()?.p95 ?? 0, now);
+    const meanwhile = this.#demand.within(this.#maker.latencies.summary()?.p95 ?? 0, now);
     return Math.max(this.#settings.min, again, meanwhile);
   }
 
   #missing(): number {
-    const coming = this.#starting.size + this.#inState("warming").length + this.#inState("returning").length;
+    const coming = this.#maker.busy + this.#inState("warming").length + this.#inState("returning").length;
     return this.#idleTarget(performance.now()) - this.#idle.length - coming;
   }
 
   /** In the background, and one at a time while anyone is at work. */
   #refillSoon(): void {
-    const busy = this.#starting.size + this.#inState("warming").length;
+    const busy = this.#maker.busy + this.#inState("warming").length;
     const atOnce = this.#inState("lent").length > 0 ? 1 : PARALLEL;
     if (this.#refillTimer || busy >= atOnce || this.#missing() <= 0 || !this.#hasRoom()) return;
-    const delayMs = Math.max(REFILL_DELAY_MS, this.#notBefore - performance.now());
+    const delayMs = Math.max(REFILL_DELAY_MS, this.#maker.notBefore - performance.now());
     this.#refillTimer = setTimeout(() => {
       this.#refillTimer = undefined;
-      if (this.#missing() > 0 && this.#hasRoom()) this.#start();
+      if (this.#missing() > 0 && this.#hasRoom()) this.#maker.start();
       this.balance();
     }, delayMs).unref();
   }
 
-  #start(): void {
-    const abort = new AbortController();
-    this.#starting.add(abort);
-    this.#run(this.#make(abort));
-  }
-
-  async #make(abort: AbortController): Promise<void> {
-    const began = performance.now();
-    try {
-      const resource = await this.#source.create(abort.signal);
-      this.#starting.delete(abort);
-      this.#arrived(resource, performance.now() - began, abort.signal.aborted);
-    } catch (error) {
-      this.#starting.delete(abort);
-      if (!abort.signal.aborted) this.#failed(error);
-    }
-    this.balance();
-  }
-
-  #arrived(resource: T, tookMs: number, unwanted: boolean): void {
+  #arrived(resource: T, unwanted: boolean): void {
     const held: Held<T> = { resource, state: "warming", since: 0, unwatch: () => undefined };
     this.#held.add(held);
     this.#restored++;
-    this.#failuresInRow = 0;
-    this.#notBefore = 0;
-    this.#restores.add(tookMs);
     void this.#source.ended(resource).then((failure) => this.#lost(held, failure));
     const waiter = this.#waiters.first();
     if (unwanted) this.#end(held);
@@ -221,19 +176,15 @@ export class ResourcePool<T> implements AsyncDisposable {
     this.balance();
   }
 
-  #failed(error: unknown): void {
+  #failed(error: unknown, lasting: boolean): void {
     this.#failures++;
-    this.#failuresInRow++;
-    this.#lastFailure = error;
-    const waitMs = Math.min(BACKOFF_MS.first * 2 ** this.#failuresInRow, BACKOFF_MS.most);
-    this.#notBefore = performance.now() + waitMs;
-    if (this.#failuresInRow >= FAILURES_UNTIL_TOLD) this.#waiters.first()?.reject(error);
+    if (lasting) this.#waiters.first()?.reject(error);
   }
 
   /** Callers have gone: what was begun for them is given up. */
   #startLess(): void {
-    const wanted = this.#waiters.size + Math.max(0, this.#missing() + this.#starting.size);
-    for (const abort of [...this.#starting].slice(wanted)) abort.abort();
+    const wanted = this.#waiters.size + Math.max(0, this.#missing() + this.#maker.busy);
+    this.#maker.keep(wanted);
   }
 
   // --- lending and giving back ---
@@ -339,21 +290,11 @@ export class ResourcePool<T> implements AsyncDisposable {
     for (let waiter = this.#waiters.first(); waiter; waiter = this.#waiters.first()) {
       waiter.reject(new PoolClosedError("the pool was closed while a caller waited for it"));
     }
-    for (const abort of this.#starting) abort.abort();
+    this.#maker.keep(0);
     for (const held of this.#held) if (held.state !== "ending") this.#end(held);
+    await this.#maker.done();
     while (this.#tasks.size > 0) await Promise.all(this.#tasks);
     this.#source.active(false);
-  }
-
-  #exhausted(timeoutMs: number): PoolExhaustedError {
-    const stats = this.stats();
-    const obstacle = this.#source.obstacle();
-    const why = obstacle === undefined ? "" : `\n  ${obstacle}`;
-    return new PoolExhaustedError(`nothing became free within ${timeoutMs} ms: ${describeStats(stats)}${why}`, {
-      stats,
-      hint: "Release what is not needed any more, wait longer (acquireTimeoutMs), or raise the limit.",
-      ...(this.#lastFailure !== undefined && this.#failuresInRow > 0 && { cause: this.#lastFailure }),
-    });
   }
 
   #run(task: Promise<void>): void {

@@ -1,3 +1,4 @@
+import { PoolExhaustedError } from "../errors.js";
 import type { Latency } from "./demand.js";
 
 /** What a pool holds and has done. */
@@ -23,7 +24,19 @@ export interface PoolStats {
   restoreMs: Latency | undefined;
 }
 
-/** The stats in a sentence, for errors. */
-export function describeStats({ inUse, idle, starting, waiting, max }: PoolStats): string {
-  return `${inUse} of at most ${max} are in use, ${idle} idle, ${starting} starting; ${waiting} callers wait`;
+/** The error for a caller who has waited `timeoutMs` in vain. */
+export function exhausted(
+  timeoutMs: number,
+  stats: PoolStats,
+  obstacle: string | undefined,
+  cause: unknown,
+): PoolExhaustedError {
+  const { inUse, idle, starting, waiting, max } = stats;
+  const figures = `${inUse} of at most ${max} are in use, ${idle} idle, ${starting} starting; ${waiting} callers wait`;
+  const why = obstacle === undefined ? "" : `\n  ${obstacle}`;
+  return new PoolExhaustedError(`nothing became free within ${timeoutMs} ms: ${figures}${why}`, {
+    stats,
+    hint: "Release what is not needed any more, wait longer (acquireTimeoutMs), or raise the limit.",
+    cause,
+  });
 }

@@ -36,22 +36,30 @@ export interface VmOrigin {
   fork(machine: Machine, identities: readonly SessionIdentity[], signal?: AbortSignal): Promise<ForkedMachines>;
 }
 
+/** What a VM is told of the pool that it belongs to. */
+export interface PooledVm {
+  /** The image's own command, if it was started in the machine. */
+  workload: Workload | undefined;
+  /** Gives the machine back. */
+  giveBack(): void;
+}
+
 /** A running microVM. */
 export class Vm implements AsyncDisposable {
   readonly #own: Machine;
   readonly #origin: VmOrigin;
-  #workload: Workload | undefined;
   readonly #giveBack: (() => void) | undefined;
   #released = false;
+  #workload: Workload | undefined;
 
   /** The host name that it was given. */
   readonly hostname: string;
 
-  /** @param giveBack gives the machine back to the pool that it belongs to */
-  constructor(machine: Machine, origin: VmOrigin, identity: SessionIdentity = {}, giveBack?: () => void) {
+  constructor(machine: Machine, origin: VmOrigin, identity: SessionIdentity = {}, pooled?: PooledVm) {
     this.#own = machine;
     this.#origin = origin;
-    this.#giveBack = giveBack;
+    this.#giveBack = pooled?.giveBack;
+    this.#workload = pooled?.workload;
     this.hostname = identity.hostname ?? origin.hostname;
   }
 

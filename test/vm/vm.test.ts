@@ -205,7 +205,7 @@ describe("a VM of a pool", () => {
     const origin = { config, hostname: "host" } as unknown as ConstructorParameters<typeof Vm>[1];
     return {
       calls,
-      vm: new Vm(machine, origin, {}, () => void calls.push("give back")),
+      vm: new Vm(machine, origin, {}, { workload: undefined, giveBack: () => void calls.push("give back") }),
       plain: new Vm(machine, origin),
     };
   }

@@ -1,0 +1,81 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { execa } from "execa";
+
+/**
+ * Runs containers by name, each in the background, and says when one has ended. A shell of its own starts them: to have Node start
+ * a process takes longer than all that crun does.
+ */
+const SCRIPT = `
+if [ "$2" = crun ] && [ -e /sys/fs/cgroup/unified ]; then mount -t tmpfs none /sys/fs/cgroup || exit; set -- "$1" "$2" --cgroup-manager=disabled; fi
+bundle=$1; shift
+while read -r id; do { "$@" run --bundle "$bundle" "$id" </dev/null >/dev/null; echo "$id $?"; } & done
+wait
+`;
+
+/**
+ * A rival: the file system of an OCI image as ordinary containers of runc or crun (Debian packages runc, crun and umoci). crun
+ * refuses hosts with both versions of control groups; there it runs without them, and has less to do.
+ */
+export class Containers implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #shell: ChildProcess;
+  readonly #ended = new Map<string, (code: string) => void>();
+  #runs = 0;
+
+  private constructor(folder: string, shell: ChildProcess) {
+    this.#folder = folder;
+    this.#shell = shell;
+    if (!shell.stdout) throw new Error("the shell has no output");
+    createInterface({ input: shell.stdout }).on("line", (line) => {
+      const [id = "", code = ""] = line.split(" ");
+      this.#ended.get(id)?.(code);
+    });
+  }
+
+  /** @param layout folder of an OCI layout that has the tag `latest` */
+  static async open(runtime: "runc" | "crun", layout: string): Promise<Containers> {
+    const folder = mkdtempSync(join(tmpdir(), `supermachine-${runtime}-`));
+    const bundle = join(folder, "bundle");
+    await execa("umoci", ["unpack", "--image", `${layout}:latest`, bundle]);
+    writeFileSync(join(bundle, "config.json"), JSON.stringify(config()));
+    const shell = spawn("unshare", ["-m", "bash", "-c", SCRIPT, "bench", bundle, runtime], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    return new Containers(folder, shell);
+  }
+
+  /** Creates a container, runs `true` in it, and removes it. */
+  async run(): Promise<void> {
+    const id = `supermachine-bench-${process.pid}-${this.#runs++}`;
+    const code = await new Promise<string>((resolve) => {
+      this.#ended.set(id, resolve);
+      this.#shell.stdin?.write(`${id}\n`);
+    });
+    this.#ended.delete(id);
+    if (code !== "0") throw new Error(`the container ended with code ${code}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#shell.stdin?.end();
+    await new Promise((resolve) => this.#shell.once("exit", resolve));
+    if (existsSync(this.#folder)) rmSync(this.#folder, { recursive: true });
+  }
+}
+
+function config(): object {
+  const namespaces = ["pid", "mount", "ipc", "uts", "network"].map((type) => ({ type }));
+  return {
+    ociVersion: "1.0.2",
+    process: { terminal: false, user: { uid: 0, gid: 0 }, args: ["true"], env: ["PATH=/bin:/usr/bin"], cwd: "/" },
+    root: { path: "rootfs", readonly: false },
+    mounts: [
+      { destination: "/proc", type: "proc", source: "proc" },
+      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755"] },
+    ],
+    linux: { namespaces },
+  };
+}
