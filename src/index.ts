@@ -84,3 +84,13 @@ export {
   Workload,
   type WriteFileOptions,
 } from "./vm/index.js";
+export {
+  createVolume,
+  inspectVolume,
+  listVolumes,
+  parseVolume,
+  removeVolume,
+  type VolumeOptions,
+  type VolumeState,
+  type VolumeSummary,
+} from "./volumes/index.js";

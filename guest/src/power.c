@@ -4,6 +4,7 @@
 #include "link.h"
 #include "log.h"
 #include "task.h"
+#include "unmount.h"
 #include "workload.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DRAIN_MS = 500, POLL_MS = 10, GRACE_MAX_MS = 60000 };
+enum { DRAIN_MS = 500, POLL_MS = 10, GRACE_MAX_MS = 60000, UNMOUNT_MS = 3000 };
 
 static bool wanted;
 
@@ -45,5 +46,6 @@ void shutdown_run(uint32_t grace_ms) {
   }
   kill(-1, SIGKILL);
   sync();
+  if (workload_enter() == 0) unmount_all(now_ms() + UNMOUNT_MS);
   task_done(&writer);
 }

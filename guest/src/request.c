@@ -176,6 +176,16 @@ static const char *listener_field(struct listener_request *listener, struct fiel
   }
 }
 
+static const char *volume_field(struct volume_request *volume, struct field *field) {
+  switch (field->tag) {
+    case 1: READ_UINT(field, volume->lun); return volume->lun > LUN_MAX ? "a LUN above 16383" : NULL;
+    case 2: return read_string(field, PATH_LENGTH_MAX, &volume->path);
+    case 3: READ_UINT(field, volume->flags); return (volume->flags & ~(uint32_t)MOUNT_FLAGS) ? "an unknown mount flag" : NULL;
+    case 4: READ_UINT(field, volume->timeout_ms); return NULL;
+    default: return unknown(field);
+  }
+}
+
 static const char *fuse_field(struct fuse_request *fuse, struct field *field) {
   switch (field->tag) {
     case 1: return read_string(field, PATH_LENGTH_MAX, &fuse->path);
@@ -193,6 +203,7 @@ static const char *open_field(struct request *request, struct field *field) {
     case KIND_ASSEMBLE: return assemble_field(&request->assemble, field);
     case KIND_SHUTDOWN: return shutdown_field(request, field);
     case KIND_AWAIT_LISTENER: return listener_field(&request->listener, field);
+    case KIND_VOLUME: return volume_field(&request->volume, field);
     case KIND_FUSE: return fuse_field(&request->fuse, field);
     case KIND_PLAN: return plan_field(&request->exec, field);
     case KIND_ATTACH: return attach_field(request, field);
@@ -204,7 +215,7 @@ static const char *open_field(struct request *request, struct field *field) {
 
 static bool is_known(uint16_t kind) {
   return (kind >= KIND_EXEC && kind <= KIND_SHUTDOWN) || (kind >= KIND_PLAN && kind <= KIND_SIGNAL) || kind == KIND_AWAIT_LISTENER ||
-         kind == KIND_FUSE;
+         kind == KIND_VOLUME || kind == KIND_FUSE;
 }
 
 static const char *prepare(struct request *request, uint16_t kind) {
@@ -230,6 +241,7 @@ static const char *missing(const struct request *request) {
   if (request->kind == KIND_FILE_READ || request->kind == KIND_FILE_WRITE) {
     if (!request->file.path || !request->file.path[0]) return "no path";
   }
+  if (request->kind == KIND_VOLUME && (!request->volume.path || request->volume.path[0] != '/')) return "no absolute path";
   if (request->kind == KIND_FUSE && (!request->fuse.path || request->fuse.path[0] != '/')) return "no absolute path";
   const struct extra_file *files = request->kind == KIND_ASSEMBLE ? request->assemble.files : request->exec.files;
   size_t count = request->kind == KIND_ASSEMBLE ? request->assemble.file_count : 0;

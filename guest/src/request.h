@@ -15,6 +15,7 @@ enum request_kind {
   KIND_PROCESSES,
   KIND_SIGNAL,
   KIND_AWAIT_LISTENER = 40,
+  KIND_VOLUME = 48,
   KIND_FUSE = 56,
 };
 
@@ -112,6 +113,14 @@ struct listener_request {
   uint32_t timeout_ms;
 };
 
+/* The disk that is a LUN, at `path`. */
+struct volume_request {
+  const char *path;
+  uint32_t flags;
+  uint32_t timeout_ms;
+  uint16_t lun;
+};
+
 /* A folder of the host at `path`, its files shown as the user's. */
 struct fuse_request {
   const char *path;
@@ -126,6 +135,7 @@ struct request {
     struct file_request file;
     struct assemble_request assemble;
     struct listener_request listener;
+    struct volume_request volume;
     struct fuse_request fuse;
     struct signal_request signal;
     uint32_t grace_ms;

@@ -127,6 +127,7 @@ static _Noreturn void run_built_in(const struct request *request, const struct e
   take_descriptors(ends, false);
   if (request->kind == KIND_ASSEMBLE) assemble_run(&request->assemble);
   if (request->kind == KIND_SHUTDOWN) shutdown_run(request->grace_ms);
+  if (request->kind == KIND_VOLUME) volume_run(&request->volume);
   if (request->kind == KIND_AWAIT_LISTENER) listener_run(&request->listener);
   enter_workload();
   if (request->kind == KIND_FUSE) fuse_mount_run(&request->fuse);

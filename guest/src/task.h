@@ -36,6 +36,7 @@ _Noreturn void file_read_run(const struct file_request *request);
 _Noreturn void file_write_run(const struct file_request *request);
 _Noreturn void assemble_run(const struct assemble_request *request);
 _Noreturn void listener_run(const struct listener_request *request);
+_Noreturn void volume_run(const struct volume_request *request);
 _Noreturn void shutdown_run(uint32_t grace_ms);
 _Noreturn void processes_run(void);
 _Noreturn void signal_run(const struct signal_request *request);

@@ -118,6 +118,7 @@ static void test_refusals(void) {
     {KIND_EXEC, 32, "\7", 1},         {KIND_EXEC, 34, "", 0},          {KIND_PLAN, 34, "", 0},             {KIND_PLAN, 35, "abc", 3},
     {KIND_EXEC, 33, "\1\0\0\1", 4},   {KIND_SIGNAL, 2, "\101\0\0\0", 4}, {KIND_ATTACH, 1, "\0\0\0\0", 4}, {KIND_PROCESSES, 1, "", 0},
     {KIND_ASSEMBLE, 32, "a", 1},      {KIND_ASSEMBLE, 32, "=b", 2},    {KIND_ASSEMBLE, 32, "a../b=c", 7},   {KIND_ASSEMBLE, 32, "/a=b", 4},
+    {KIND_VOLUME, 1, "\xff\xff", 2}, {KIND_VOLUME, 2, "relative", 8},  {KIND_VOLUME, 3, "\2\0\0\0", 4},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     uint8_t bytes[64];

@@ -61,6 +61,10 @@ static void check_request(const struct request *request, const uint8_t *payload,
         check(strchr(text, '=') != NULL && text[0] != '/' && text + strlen(text) < end);
       }
       break;
+    case KIND_VOLUME:
+      check(request->volume.lun <= LUN_MAX && request->volume.path[0] == '/');
+      check(strlen(request->volume.path) <= PATH_LENGTH_MAX);
+      break;
     case KIND_FUSE:
       check(request->fuse.path[0] == '/' && strlen(request->fuse.path) <= PATH_LENGTH_MAX);
       check(!request->fuse.user || strlen(request->fuse.user) <= USER_LENGTH_MAX);

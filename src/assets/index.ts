@@ -1,4 +1,5 @@
 export { type Assets, ensureAssets, hostArchitecture, knownAssets, refreshAssets } from "./assets.js";
-export { distribution, installHint } from "./packages.js";
+export { aptInstall, canInstall, distribution, installHint } from "./packages.js";
 export { findProgram, inspectQemu, locateQemu } from "./qemu.js";
+export { runProgram } from "./run-program.js";
 export { unusedAssets } from "./unused.js";

@@ -20,6 +20,7 @@ import { saveCommand } from "./save.js";
 import { setupCommand } from "./setup.js";
 import { stopCommand } from "./stop.js";
 import { versionCommand } from "./version.js";
+import { volumeCommand } from "./volume.js";
 
 const program = new Command("supermachine")
   .description("Runs any OCI/Docker image as a microVM that is restored from a snapshot, not booted.")
@@ -42,6 +43,7 @@ for (const command of [
   saveCommand,
   imagesCommand,
   rmiCommand,
+  volumeCommand,
   pruneCommand,
   setupCommand,
   doctorCommand,

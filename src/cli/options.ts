@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option } from "commander";
-import { type MountOptions, parseMount, parseRegistryAuth } from "../index.js";
+import { type MountOptions, parseMount, parseRegistryAuth, parseVolume, type VolumeOptions } from "../index.js";
 
 /** Collects an option that may be given several times. */
 export function collect(value: string, former: string[] = []): string[] {
@@ -34,6 +34,16 @@ export function mountOption(): Option {
   const what = "show a folder of this machine to the microVM; can be repeated";
   const add = (text: string, former: MountOptions[] = []) => [...former, parseMount(text)];
   return new Option("--mount <host:guest[:ro][:deny|opaque|follow]>", what).argParser(add);
+}
+
+/** `--volume`, any number of them. Like docker's, it takes folders too. */
+export function volumeOption(): Option {
+  const what = "give the microVM a volume: a name, an image file, or a folder to mount; can be repeated";
+  const add = (text: string, former: (VolumeOptions | MountOptions)[] = []) => [
+    ...former,
+    parseVolume(text) ?? parseMount(text),
+  ];
+  return new Option("-v, --volume <name|file|folder:guest[:ro]>", what).argParser(add);
 }
 
 /** `--pull`, of every command that opens an image. */

@@ -7,6 +7,7 @@ import {
   type RestartPolicy,
   startDetached,
   UsageError,
+  type VolumeOptions,
 } from "../index.js";
 import { collect } from "./options.js";
 
@@ -27,6 +28,7 @@ interface Workload {
   cmd?: readonly string[];
   entrypoint?: readonly string[];
   mounts: readonly MountOptions[];
+  volumes: readonly VolumeOptions[];
   signal: AbortSignal;
 }
 

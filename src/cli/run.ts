@@ -7,6 +7,7 @@ import {
   parseEnv,
   type RegistryAuth,
   UsageError,
+  type VolumeOptions,
 } from "../index.js";
 import { attach, terminalSize } from "./attach.js";
 import { Interrupted, onInterrupt } from "./interrupt.js";
@@ -17,6 +18,7 @@ import {
   platformOption,
   pullOption,
   registryAuthOption,
+  volumeOption,
   wholeNumber,
 } from "./options.js";
 import { type ProgressFlags, progressOption, quietOption, withProgress } from "./progress/index.js";
@@ -38,6 +40,7 @@ interface RunFlags extends ProgressFlags, DetachFlags {
   pull?: PullPolicy;
   registryAuth?: RegistryAuth;
   mount?: MountOptions[];
+  volume?: (VolumeOptions | MountOptions)[];
 }
 
 const EXAMPLES = `
@@ -48,6 +51,7 @@ Examples:
   supermachine run python:3.12-slim -- python3 -V
   supermachine run oci-archive:python.tar -- python3 -c 'print(6*7)'
   supermachine run --mount .:/src --workdir /src node:22-slim -- npm test
+  supermachine run --volume data:/var/lib/postgresql/data postgres:17
   supermachine run --memory 512M --env DEBUG=1 oci-layout:./app
   supermachine run -it debian:12 -- bash
   supermachine run -d --name web --restart on-failure nginx
@@ -70,6 +74,7 @@ export function runCommand(): Command {
     .option("--name <name>", "name of the snapshot that is made; with --detach, of the VM")
     .option("--entrypoint <cmd>", "replace the image's entrypoint; empty for none")
     .addOption(mountOption())
+    .addOption(volumeOption())
     .option("-i, --interactive", "connect standard input")
     .option("-t, --tty", "run it on a terminal")
     .addOption(detachKeysOption())
@@ -114,10 +119,10 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     ...(flags.entrypoint !== undefined && { entrypoint: flags.entrypoint === "" ? [] : [flags.entrypoint] }),
   };
   if (detach) {
-    await runDetached(image, flags, { ...workload, name, mounts: mountsOf(flags) });
+    await runDetached(image, flags, { ...workload, name, ...storageOf(flags) });
     return 0;
   }
-  await using vm = await image.start({ signal, workload: false, mounts: mountsOf(flags) });
+  await using vm = await image.start({ signal, workload: false, ...storageOf(flags) });
   const stdin = interactive ? ("pipe" as const) : ("ignore" as const);
   const options = { ...workload, stdin, ...(tty && { tty, ...terminalSize() }) };
   try {
@@ -134,6 +139,8 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
 }
 
 /** What the host's user owns belongs to whoever runs the command. */
-function mountsOf({ mount = [], user }: RunFlags): MountOptions[] {
-  return user === undefined ? mount : mount.map((each) => ({ ...each, owner: user }));
+function storageOf({ mount = [], volume = [], user }: RunFlags): { mounts: MountOptions[]; volumes: VolumeOptions[] } {
+  const folders = [...mount, ...volume.filter((each) => "host" in each)];
+  const mounts = user === undefined ? folders : folders.map((each) => ({ ...each, owner: user }));
+  return { mounts, volumes: volume.filter((each) => !("host" in each)) };
 }

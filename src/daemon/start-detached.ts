@@ -9,6 +9,7 @@ import { UsageError, VmError } from "../errors.js";
 import type { Image } from "../image/index.js";
 import type { MountOptions } from "../mounts/index.js";
 import type { CommandChanges } from "../vm/index.js";
+import type { VolumeOptions } from "../volumes/index.js";
 import { placeOf } from "./record.js";
 import type { RestartPolicy } from "./restart-policy.js";
 import { RunningVm } from "./running-vm.js";
@@ -29,6 +30,8 @@ export interface DetachedOptions extends CommandChanges {
   user?: string | undefined;
   /** Folders of the host, as in {@link StartOptions}. */
   mounts?: readonly MountOptions[] | undefined;
+  /** Disks that outlive it, as in {@link StartOptions}. */
+  volumes?: readonly VolumeOptions[] | undefined;
   labels?: Record<string, string> | undefined;
   /** Keeps nothing of the VM, its output included, once it has ended. */
   remove?: boolean | undefined;
@@ -49,8 +52,23 @@ export async function startDetached(image: Image, options: DetachedOptions = {})
   const cmd = options.cmd && [...options.cmd];
   const entrypoint = options.entrypoint && [...options.entrypoint];
   const { snapshotPath } = image;
+  const volumes = (options.volumes ?? []).map((each) => (each.file ? { ...each, file: resolve(each.file) } : each));
   const mounts = (options.mounts ?? []).map((each) => ({ ...each, host: resolve(each.host) }));
-  const spec = { name, snapshotPath, mounts, cmd, entrypoint, env, cwd, user, labels, remove, graceMs, restart };
+  const spec = {
+    name,
+    snapshotPath,
+    mounts,
+    volumes,
+    cmd,
+    entrypoint,
+    env,
+    cwd,
+    user,
+    labels,
+    remove,
+    graceMs,
+    restart,
+  };
   signal?.throwIfAborted();
   await superviseElsewhere(spec, signal);
   return new RunningVm(name);

@@ -20,6 +20,15 @@ export const SupervisorSpec = v.object({
       owner: v.optional(v.string()),
     }),
   ),
+  volumes: v.array(
+    v.object({
+      name: v.optional(v.string()),
+      file: v.optional(v.string()),
+      guest: v.string(),
+      readOnly: v.optional(v.boolean()),
+      sizeMiB: v.optional(v.number()),
+    }),
+  ),
   labels: v.record(v.string(), v.string()),
   /** Nothing is kept of the VM once it has ended. */
   remove: v.boolean(),

@@ -100,7 +100,12 @@ class Supervisor {
 
   /** Restores a VM and starts the workload in it. */
   async start(signal?: AbortSignal): Promise<Running> {
-    const vm = await this.#image.start({ workload: false, mounts: this.#spec.mounts, ...(signal && { signal }) });
+    const vm = await this.#image.start({
+      workload: false,
+      mounts: this.#spec.mounts,
+      volumes: this.#spec.volumes,
+      ...(signal && { signal }),
+    });
     try {
       const { env, cwd, user, cmd, entrypoint } = this.#spec;
       const changes = { env, ...(cwd !== undefined && { cwd }), ...(user !== undefined && { user }) };

@@ -20,10 +20,12 @@ export interface RamFile {
   shared: boolean;
 }
 
-/** A read-only disk, seen by the guest as LUN `lun` of its SCSI controller. */
+/** A disk, seen by the guest as LUN `lun` of its SCSI controller: a layer, which is read-only and anybody's, or a volume. */
 export interface Disk {
   lun: number;
   path: string;
+  /** A file with a content of its own, locked against other hypervisors: one may write, or many read. */
+  volume?: "writable" | "read-only";
 }
 
 /** What a worker is started with to boot a kernel. */

@@ -11,6 +11,7 @@ import { Link } from "./link.js";
 import { encodeAwaitListener } from "./listener.js";
 import { attachProcess, type GuestProcess, startProcess } from "./process.js";
 import { listProcesses, type ProcessInfo, signalProcess } from "./processes.js";
+import { encodeVolume, type VolumeRequest } from "./volume.js";
 import { withDeadline } from "./wait.js";
 
 const SEED_BYTES = 64;
@@ -123,6 +124,12 @@ export class Agent {
     // The guest gives up first, and knows what there is instead.
     const payload = encodeAwaitListener(port, timeoutMs);
     await this.#request(payload, `see a listener on port ${port}`, timeoutMs + 5_000, signal);
+  }
+
+  /** Mounts a disk with ext4 in the workload's root. Rejects with VmError. */
+  async mountVolume(request: VolumeRequest, options: { signal?: AbortSignal } = {}): Promise<void> {
+    const what = `mount a volume at ${request.path}`;
+    await this.#request(encodeVolume(request), what, MOUNT_TIMEOUT_MS, options.signal);
   }
 
   /** Mounts a file system of the host's in the workload's root; `handler` serves it from then on. Rejects with VmError. */

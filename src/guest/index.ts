@@ -7,3 +7,4 @@ export type { FileContent, ReadOptions, WriteOptions } from "./files.js";
 export type { FuseHandler, FuseOutput, FuseRequest } from "./fuse.js";
 export type { ExitStatus, GuestProcess } from "./process.js";
 export type { ProcessInfo } from "./processes.js";
+export type { VolumeRequest } from "./volume.js";

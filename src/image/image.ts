@@ -14,7 +14,6 @@ import {
   type Runtime,
 } from "../machine/index.js";
 import { Delta } from "../memory/index.js";
-import { checkMounts, type MountOptions, mountFolder } from "../mounts/index.js";
 import { isFor, parsePlatform } from "../oci/index.js";
 import type { AcquireOptions, PoolOptions } from "../pool/index.js";
 import type { LongWork } from "../progress.js";
@@ -26,13 +25,12 @@ import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.j
 import { type BakeOptions, checkName, DEFAULT_GUEST_PORT, DEFAULT_HOSTNAME, isName } from "./options.js";
 import { defaultPool, Pool } from "./pool.js";
 import type { Ready } from "./ready.js";
+import { attachStorage, holdStorage, type StorageOptions } from "./storage.js";
 
 /** How a VM is started. */
-export interface StartOptions {
+export interface StartOptions extends StorageOptions {
   /** Host name and machine id of this VM; by default those of the image. */
   identity?: SessionIdentity;
-  /** Folders of the host that this VM sees. They are no part of a snapshot of it: whoever starts that mounts them anew. */
-  mounts?: readonly MountOptions[];
   /** Whether the image's own command is started, if the image was baked for that (`before-workload`); true by default. */
   workload?: boolean;
   signal?: AbortSignal;
@@ -154,14 +152,18 @@ export class Image {
     return new Pool(this.#runtime, image, options);
   }
 
-  /** Restores a machine, with folders of the host, and the image's own command started where the image was baked for that. */
+  /** Restores a machine, with its folders and volumes, and the image's own command started where the image was baked for that. */
   async #begin(
-    options: RestoreOptions & Pick<StartOptions, "mounts" | "workload">,
+    options: RestoreOptions & StorageOptions & Pick<StartOptions, "workload">,
   ): Promise<{ machine: Machine; vm: Vm }> {
-    const mounts = checkMounts(options.mounts ?? [], this.#metadata.config.user);
-    const machine = await Machine.restore(this.#runtime, await this.#loaded(), options);
+    const storage = await holdStorage(options, this.#metadata.config.user);
+    const machine = await this.#restore(options).catch((error: unknown) => {
+      storage[Symbol.dispose]();
+      throw error;
+    });
+    void machine.ended.then(() => storage[Symbol.dispose]());
     try {
-      for (const mount of mounts) await mountFolder(machine.agent, mount, this.memoryMiB, options.signal);
+      await attachStorage(machine, storage, options.signal);
       const vm = new Vm(machine, this.#origin(), options.identity);
       if (this.ready !== "before-workload" || options.workload === false) return { machine, vm };
       await vm.startWorkload();
@@ -171,6 +173,10 @@ export class Image {
       await machine.stop();
       throw error;
     }
+  }
+
+  async #restore(options: RestoreOptions): Promise<Machine> {
+    return Machine.restore(this.#runtime, await this.#loaded(), options);
   }
 
   /** What a VM is told of this image. */

@@ -44,6 +44,7 @@ export class Machine {
   readonly #ram: WorkerRam;
   readonly #memory: Disposable;
   #disks: Disk[];
+  #hasVolumes = false;
   #stopped: Promise<void> | undefined;
   #paused = false;
   #lastTurn: Promise<unknown> = Promise.resolve();
@@ -126,6 +127,12 @@ export class Machine {
     this.#disks = [...this.#disks, ...disks];
   }
 
+  /** Gives the running guest a disk that outlives it. */
+  async attachVolume(disk: Disk): Promise<void> {
+    this.#hasVolumes = true;
+    await this.#worker.attachDisks([disk]);
+  }
+
   /** Whether the guest stands still because of {@link pause}. */
   get paused(): boolean {
     return this.#paused;
@@ -174,6 +181,11 @@ export class Machine {
   }
 
   async #capture(deviceState: string): Promise<{ delta: Delta; pausedMs: number }> {
+    // Its memory holds what is not yet on the volume, and what it took from there: neither fits what the volume is later.
+    if (this.#hasVolumes)
+      throw new VmError("a microVM with volumes cannot be captured: a part of their content is in its memory", {
+        hint: "Take snapshots and forks of a VM without volumes, and give each VM that is started from them its own.",
+      });
     const started = this.#paused ? performance.now() : await this.#halt();
     let delta: Delta;
     try {
@@ -221,10 +233,12 @@ export class Machine {
   }
 
   async #stop(graceMs: number | undefined, reason?: Error): Promise<void> {
-    if (graceMs !== undefined) {
+    // What is written to a volume must get there, however little time there is.
+    const grace = graceMs ?? (this.#hasVolumes ? 0 : undefined);
+    if (grace !== undefined) {
       // Only a running guest can shut down.
       await this.resume().catch(() => undefined);
-      const gone = this.agent.shutdown({ graceMs, timeoutMs: graceMs + SHUTDOWN_TIMEOUT_MS });
+      const gone = this.agent.shutdown({ graceMs: grace, timeoutMs: grace + SHUTDOWN_TIMEOUT_MS });
       // A guest that does not obey is ended all the same.
       await Promise.race([gone, this.#worker.exited]).catch(() => undefined);
     }

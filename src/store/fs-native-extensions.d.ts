@@ -1,4 +1,6 @@
 declare module "fs-native-extensions" {
   /** Takes an exclusive kernel lock on an open file; false when another open file has it. */
   export function tryLock(fd: number): boolean;
+  /** The same for a range of bytes; a shared lock can be held by many at a time. */
+  export function tryLock(fd: number, offset: number, length: number, options: { shared: boolean }): boolean;
 }

@@ -59,10 +59,26 @@ export function incomingArguments(hardware: Hardware, ram: RamFile, disks: reado
   ];
 }
 
-/** A layer's file: read-only and without locks, since any number of workers share it. */
+/** A layer's file: read-only and without locks, since any number of workers share it. Or a volume's. */
 export function blockNode(disk: Disk): Record<string, unknown> {
+  if (disk.volume) return volumeNode(disk);
   const file = { driver: "file", filename: disk.path, locking: "off", "read-only": true };
   return { driver: "raw", "node-name": `layer${disk.lun}`, "read-only": true, file };
+}
+
+/** What the guest discards or fills with zeros becomes a hole in the file; what it flushes is flushed to the host's disk. */
+function volumeNode({ lun, path, volume }: Disk): Record<string, unknown> {
+  const readOnly = volume === "read-only";
+  const file = { driver: "file", filename: path, locking: "on", "read-only": readOnly };
+  const holes = readOnly ? {} : { discard: "unmap", "detect-zeroes": "unmap" };
+  const fileHoles = readOnly ? {} : { discard: "unmap" };
+  return {
+    driver: "raw",
+    "node-name": `layer${lun}`,
+    "read-only": readOnly,
+    ...holes,
+    file: { ...file, ...fileHoles },
+  };
 }
 
 /** The SCSI disk that shows a {@link blockNode} to the guest. */
