@@ -52,9 +52,10 @@ export class MemoryLimit {
 
   /** Counts memory until it is disposed of. It is counted even beyond the limit: whoever minds asks first. */
   count(mib: number, yields = false): Disposable {
+    const { maxMiB } = this;
     this.#usedMiB += mib;
     if (yields) this.#yieldingMiB += mib;
-    else this.#takeWhatYields();
+    else this.#takeWhatYields(maxMiB);
     let counted = true;
     return {
       [Symbol.dispose]: () => {
@@ -85,8 +86,8 @@ export class MemoryLimit {
     }
   }
 
-  #takeWhatYields(): void {
-    let tooMuch = this.#usedMiB - this.maxMiB;
+  #takeWhatYields(maxMiB: number): void {
+    let tooMuch = this.#usedMiB - maxMiB;
     for (const user of this.#users) {
       for (let freed = 1; user.yields && tooMuch > 0 && freed > 0; tooMuch -= freed) freed = user.reclaim();
     }

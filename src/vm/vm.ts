@@ -189,7 +189,7 @@ export class Vm implements AsyncDisposable {
   }
 
   /** What the VM takes of the host's memory, and whether it shares its template's. Linux only. @throws VmError */
-  memory(): Promise<MemoryUsage> {
+  async memory(): Promise<MemoryUsage> {
     return this.#machine.memory();
   }
 

@@ -29,6 +29,9 @@ describe("the memory limit", () => {
     vi.stubEnv("SUPERMACHINE_MAX_MEMORY_MIB", value);
     expect(() => new MemoryLimit().maxMiB).toThrow(UsageError);
     expect(() => new MemoryLimit().set(Number(value))).toThrow(UsageError);
+    const limit = new MemoryLimit();
+    expect(() => limit.count(1)).toThrow(/SUPERMACHINE_MAX_MEMORY_MIB is /);
+    expect(limit.usedMiB).toBe(0);
   });
 
   test("says what is in the way, until enough was let go of, once each", () => {
