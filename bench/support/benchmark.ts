@@ -52,7 +52,7 @@ export interface CaseResult {
 
 /**
  * Measures the cases in turns, so that whatever slows the machine down slows all of them; prints a Markdown table, and writes
- * all samples to `bench/results/NAME.json` and a chart to `NAME.svg`.
+ * all samples to `bench/results/NAME.json`, the table to `NAME.md` and a chart to `NAME.svg`.
  */
 export async function benchmark(options: BenchmarkOptions): Promise<CaseResult[]> {
   const { cases, runs = Number(process.env.SUPERMACHINE_BENCH_RUNS ?? 20), warmups = 1 } = options;
@@ -67,8 +67,9 @@ export async function benchmark(options: BenchmarkOptions): Promise<CaseResult[]
   const rivalSamples = options.rival === undefined ? undefined : samples.get(options.rival);
   const results = cases.map((each) => summarize(each, samples.get(each.name) ?? [], rivalSamples));
   const facts = (await options.facts?.()) ?? {};
-  print(options, results, facts);
-  save(options, results, facts);
+  const table = describe(options, results, facts);
+  console.log(table);
+  save(options, results, facts, table);
   return results;
 }
 
@@ -100,7 +101,7 @@ export function percentile(samples: readonly number[], percent: number): number 
   return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)] ?? Number.NaN;
 }
 
-function print(options: BenchmarkOptions, results: CaseResult[], facts: Record<string, string | number>): void {
+function describe(options: BenchmarkOptions, results: CaseResult[], facts: Record<string, string | number>): string {
   const { unit = "ms", rival } = options;
   const has = (key: keyof CaseResult) => results.some((each) => each[key] !== undefined);
   const columns: [heading: string, show: (each: CaseResult) => string][] = [
@@ -113,10 +114,13 @@ function print(options: BenchmarkOptions, results: CaseResult[], facts: Record<s
   if (rival) columns.push([`times faster than ${rival}`, (each) => decimals(each.timesFaster)]);
   const rows = results.map((each) => columns.map(([, show]) => show(each)));
   const { cpu, cores, node } = host();
-  console.log(`## ${options.title}\n`);
-  console.log(`${results[0]?.samples.length ?? 0} runs each, in turns, on ${cores} x ${cpu}, Node ${node}.\n`);
-  console.log(formatTable([columns.map(([heading]) => heading), ...rows]));
-  for (const [name, value] of Object.entries(facts)) console.log(`- ${name}: ${value}`);
+  const lines = [
+    `## ${options.title}\n`,
+    `${results[0]?.samples.length ?? 0} runs each, in turns, on ${cores} x ${cpu}, Node ${node}.\n`,
+    formatTable([columns.map(([heading]) => heading), ...rows]),
+    ...Object.entries(facts).map(([name, value]) => `- ${name}: ${value}`),
+  ];
+  return `${lines.join("\n")}\n`;
 }
 
 function decimals(value: number | undefined): string {
@@ -124,12 +128,18 @@ function decimals(value: number | undefined): string {
   return value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);
 }
 
-function save(options: BenchmarkOptions, cases: CaseResult[], facts: Record<string, string | number>): void {
+function save(
+  options: BenchmarkOptions,
+  cases: CaseResult[],
+  facts: Record<string, string | number>,
+  table: string,
+): void {
   const folder = join(import.meta.dirname, "..", "results");
   mkdirSync(folder, { recursive: true });
   const { name, title, unit = "ms", rival } = options;
   const content = { name, title, unit, rival, date: new Date().toISOString(), host: host(), facts, cases };
   writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(content, undefined, 1)}\n`);
+  writeFileSync(join(folder, `${name}.md`), table);
   const legend = "bar: median, line: up to p95, green: target";
   writeFileSync(join(folder, `${name}.svg`), barChart(`${title} (${legend})`, unit, cases));
 }
