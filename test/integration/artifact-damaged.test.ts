@@ -105,7 +105,7 @@ async function failure(reference: string, type: new (...args: never[]) => Error 
   return (error as Error).message;
 }
 
-const KINDS = ["layer.v1", "template.memory", "template.device", "snapshot.memory", "snapshot.device"];
+const KINDS = ["layer.v1", "template.memory", "snapshot.memory"];
 
 describe("a blob of a snapshot", () => {
   test.each(KINDS)("that was changed on its way is refused: %s", async (kind) => {
@@ -115,28 +115,6 @@ describe("a blob of a snapshot", () => {
     rmSync(join(current.path, "saved", blobPath(digest)));
     writeFileSync(join(current.path, "saved", blobPath(digest)), bytes);
     expect(await failure(saved.write())).toMatch(/digest|unpack/);
-  });
-
-  const cases: [string, (kind: string) => void, RegExp][] = [
-    ["that is cut off", (kind) => cut(kind), /cannot be unpacked|unpacks to/],
-    ["that is no gzip", (kind) => saved.put(saved.blob(kind), Buffer.alloc(3_000, "x")), /cannot be unpacked/],
-    ["that unpacks to more", (kind) => annotate(kind, (size) => size - 1), /more than|has a template|size/],
-    ["that unpacks to less", (kind) => annotate(kind, (size) => size + 1), /instead of|has a template/],
-    ["that unpacks to something else", (kind) => lie(kind), /other content|no blob for its layer/],
-    ["that says nothing of its content", (kind) => forget(kind), /does not say/],
-    ["that is twice there", (kind) => duplicate(kind), /several blobs|blob/],
-    ["that is missing", (kind) => remove(kind), /no blob/],
-  ];
-
-  test.each(cases)("%s is refused", async (what, damage, message) => {
-    for (const kind of what.includes("twice") ? KINDS.slice(1) : KINDS) {
-      saved = new SavedSnapshot(join(current.path, "saved"));
-      const before = JSON.stringify(saved.manifest);
-      damage(kind);
-      expect(JSON.stringify(saved.manifest)).not.toBe(before);
-      expect(await failure(saved.write())).toMatch(message);
-      cpSync(join(original, "index.json"), join(current.path, "saved/index.json"));
-    }
   });
 
   test("that is not in the registry is named", async () => {
@@ -152,59 +130,29 @@ describe("a blob of a snapshot", () => {
   });
 });
 
-function cut(kind: string): void {
-  const blob = saved.blob(kind);
-  const bytes = saved.read(blob.digest);
-  saved.put(blob, bytes.subarray(0, bytes.length >> 1));
-}
+describe("what this host cannot have is refused", () => {
+  test("more memory than there is", async () => {
+    saved.config.template.memoryMiB = 1 << 20;
+    // It could only be restored, which another key keeps it from, and not be baked.
+    saved.config.state = "captured";
+    expect(await failure(saved.write())).toMatch(/cannot be restored/);
+  });
 
-function annotate(kind: string, change: (size: number) => number): void {
-  const { annotations = {} } = saved.blob(kind);
-  annotations[CONTENT_SIZE] = String(change(Number(annotations[CONTENT_SIZE])));
-}
+  test("programs for another machine", async () => {
+    saved.config.platform = "linux/s390x";
+    expect(await failure(saved.write())).toMatch(/s390x/);
+  });
 
-function lie(kind: string): void {
-  const { annotations = {} } = saved.blob(kind);
-  annotations[CONTENT_DIGEST] = sha256Of("something else");
-}
+  test("a template of another size than the guest's memory", async () => {
+    const { annotations = {} } = saved.blob("template.memory");
+    annotations[CONTENT_SIZE] = String(Number(annotations[CONTENT_SIZE]) + 4096);
+    expect(await failure(saved.write())).toMatch(/has a template of/);
+  });
 
-function forget(kind: string): void {
-  saved.blob(kind).annotations = {};
-}
-
-function duplicate(kind: string): void {
-  saved.manifest.layers.push(structuredClone(saved.blob(kind)));
-}
-
-function remove(kind: string): void {
-  saved.manifest.layers = saved.manifest.layers.filter((blob) => blob !== saved.blob(kind));
-}
-
-describe("a snapshot's config is refused", () => {
-  const set = (path: string, value: unknown) => {
-    const [name = "", ...parents] = path.split(".").toReversed();
-    const parent = parents.toReversed().reduce((object, key) => object[key], saved.config);
-    parent[name] = value;
-  };
-  const cases: [string, () => void, RegExp][] = [
-    ["when its template's key climbs out", () => set("template.key", "../../../../tmp/x000000000"), /template.key/],
-    ["when it wants too much memory", () => set("template.memoryMiB", 1 << 20), /another|does not have|template of/],
-    ["when its memory is no number", () => set("template.memoryMiB", "256"), /memoryMiB/],
-    ["when a digest climbs out", () => set("layers.0.content", "sha256:../../x"), /not a digest/],
-    ["when two disks have one number", () => saved.config.layers.push({ ...saved.config.layers[0] }), /one number/],
-    ["when a disk has no number", () => set("layers.0.lun", -1), /lun/],
-    ["when it is for another machine", () => set("platform", "linux/s390x"), /s390x/],
-    ["when its platform is none", () => set("platform", "a/b/c/d"), /platform/],
-    ["when its state is unknown", () => set("state", "other"), /state/],
-    ["when it is of a later version", () => set("schemaVersion", 2), /schemaVersion/],
-    ["when its environment is none", () => set("config.env", { A: 1 }), /env/],
-  ];
-
-  test.each(cases)("%s", async (_what, change, message) => {
-    change();
-    // Another size has another key; what cannot be restored must not be baked here either.
-    if (saved.config.template.memoryMiB === 1 << 20) set("state", "captured");
-    expect(await failure(saved.write())).toMatch(message);
+  test("a device state of many megabytes", async () => {
+    const { annotations = {} } = saved.blob("snapshot.device");
+    annotations[CONTENT_SIZE] = String(100 << 20);
+    expect(await failure(saved.write())).toMatch(/has a device state of/);
   });
 });
 
