@@ -164,6 +164,15 @@ export class Agent {
     this.#close(failure, error);
   }
 
+  /** Like {@link close}, but leaves the connections to a session that comes after this one. */
+  detach(): void {
+    const failure = new VmError("The session with the guest has ended: another one began");
+    this.#failure ??= failure;
+    this.#control.detach(failure);
+    this.#bulk.detach(failure);
+    this.#end(undefined);
+  }
+
   #close(failure: VmError, reason: Error | undefined): void {
     if (this.#failure) return;
     this.#failure = failure;

@@ -106,13 +106,22 @@ export class Link implements StreamLink {
   /** Ends the link; every stream fails with `error`. */
   close(error: VmError): void {
     if (this.#error) return;
+    this.detach(error);
+    this.#duplex.destroy();
+  }
+
+  /** Like {@link close}, but leaves the connection to a link that comes after this one. */
+  detach(error: VmError): void {
+    if (this.#error) return;
     this.#error = error;
     const streams = [...this.#streams.values()];
     this.#streams.clear();
     this.#ready.clear();
     for (const stream of streams) stream.fail(error);
     this.#duplex.off("data", this.#onData);
-    this.#duplex.destroy();
+    this.#duplex.off("drain", this.#onDrain);
+    this.#duplex.off("close", this.#onClose);
+    this.#duplex.off("end", this.#onClose);
   }
 
   send(frame: Omit<Frame, "payload">, payload?: Buffer): void {

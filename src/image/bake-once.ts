@@ -1,13 +1,14 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { UsageError } from "../errors.js";
-import { ensureTemplate, findTemplate, type Runtime, type Template } from "../machine/index.js";
+import { ensureTemplate, findTemplate, type Machine, type Runtime, type Template } from "../machine/index.js";
 import type { LongWork } from "../progress.js";
 import type { StoredLayer } from "../rootfs/index.js";
 import { home, lease, produceOnce, rememberRoot, sweepPartials } from "../store/index.js";
 import { together } from "../together.js";
 import { imageCommand } from "../vm/index.js";
 import { bake } from "./bake.js";
+import { keepBaked, snapshotId } from "./baked.js";
 import { readMetadata, type SnapshotMetadata } from "./metadata.js";
 import {
   type BakeIdentity,
@@ -74,11 +75,20 @@ export async function bakeOnce(runtime: Runtime, source: BakeSource, options: Ba
     ...state,
   };
   await rememberRoot(folder);
-  await produceOnce(folder, {
-    find: () => findSnapshot(folder, key),
-    make: (partial) => bake(partial, runtime, input, options),
-    ...(options.signal && { signal: options.signal }),
-  });
+  let baked: Machine | undefined;
+  try {
+    const metadata = await produceOnce(folder, {
+      find: () => findSnapshot(folder, key),
+      make: async (partial) => {
+        baked = await bake(partial, runtime, input, options);
+      },
+      ...(options.signal && { signal: options.signal }),
+    });
+    if (baked) keepBaked(snapshotId(folder, metadata), baked);
+  } catch (error) {
+    await baked?.stop();
+    throw error;
+  }
   return folder;
 }
 

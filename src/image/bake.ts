@@ -33,8 +33,11 @@ export interface BakeInput {
   captured?: boolean | undefined;
 }
 
-/** Restores the template, makes the image's VM of it, and captures that in `folder`. */
-export async function bake(folder: string, runtime: Runtime, input: BakeInput, options: BakeOptions): Promise<void> {
+/**
+ * Restores the template, makes the image's VM of it, and captures that in `folder`.
+ * @returns the machine, paused as it was captured
+ */
+export async function bake(folder: string, runtime: Runtime, input: BakeInput, options: BakeOptions): Promise<Machine> {
   const { signal, onProgress } = options;
   const step = { phase: "bake" as const, item: input.name };
   onProgress?.(step);
@@ -42,20 +45,22 @@ export async function bake(folder: string, runtime: Runtime, input: BakeInput, o
   try {
     await assemble(machine, input, signal);
     await warmShell(machine, signal);
-    const vm = new Vm(machine, originOf(runtime, input));
+    // Given back after the warm-up, so that nobody reaches into a machine that is another VM by then.
+    await using vm = new Vm(machine, originOf(runtime, input), {}, { workload: undefined, giveBack: () => undefined });
     if (input.ready === "listener") await startListening(vm, machine, input.reference, options);
     await runWarmup(vm, input.reference, options);
+    await machine.pause();
     await captureSnapshot(machine, runtime, folder, input);
+    log("info", "bake", `${input.reference} is the snapshot ${input.name} now`);
+    onProgress?.({ ...step, finished: true });
+    return machine;
   } catch (cause) {
+    await machine.stop();
     signal?.throwIfAborted();
     if (cause instanceof BakeError) throw cause;
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new BakeError(`${input.reference} could not be baked: ${reason}`, { cause });
-  } finally {
-    await machine.stop();
   }
-  log("info", "bake", `${input.reference} is the snapshot ${input.name} now`);
-  onProgress?.({ ...step, finished: true });
 }
 
 /** Gives the machine the image's layers as disks, and makes its root of them. */

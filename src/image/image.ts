@@ -21,6 +21,7 @@ import { acquireLock, home, lease, rememberRoot, replace } from "../store/index.
 import { type PooledVm, type RunConfiguration, Vm, type VmOrigin } from "../vm/index.js";
 import { captureSnapshot, isWholeDeviceState } from "./bake.js";
 import { bakeImage } from "./bake-image.js";
+import { snapshotId, takeBaked } from "./baked.js";
 import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
 import { type BakeOptions, checkName, DEFAULT_GUEST_PORT, DEFAULT_HOSTNAME, isName } from "./options.js";
 import { defaultPool, Pool } from "./pool.js";
@@ -134,7 +135,7 @@ export class Image {
    * @throws PoolExhaustedError when there is none in time, VmError, CacheInvalidError, CacheMissError
    */
   acquire(options: AcquireOptions = {}): Promise<Vm> {
-    const pool = defaultPool(`${this.snapshotPath}\0${this.#metadata.createdAt}`, () => this.pool());
+    const pool = defaultPool(snapshotId(this.snapshotPath, this.#metadata), () => this.pool());
     return pool.acquire(options);
   }
 
@@ -175,8 +176,13 @@ export class Image {
     }
   }
 
+  /** The machine that this snapshot was just taken of, if nobody took it yet, or a restored one. */
   async #restore(options: RestoreOptions): Promise<Machine> {
-    return Machine.restore(this.#runtime, await this.#loaded(), options);
+    const baked = await takeBaked(snapshotId(this.snapshotPath, this.#metadata), options);
+    if (!baked) return Machine.restore(this.#runtime, await this.#loaded(), options);
+    // It was counted when it was started.
+    options.memory?.[Symbol.dispose]();
+    return baked;
   }
 
   /** What a VM is told of this image. */

@@ -49,7 +49,13 @@ export class Machine {
   #paused = false;
   #lastTurn: Promise<unknown> = Promise.resolve();
 
-  private constructor(source: RestoreSource, worker: Worker, ram: WorkerRam, agent: Agent, memory: Disposable) {
+  private constructor(
+    source: Pick<RestoreSource, "template" | "disks">,
+    worker: Worker,
+    ram: WorkerRam,
+    agent: Agent,
+    memory: Disposable,
+  ) {
     this.template = source.template;
     this.agent = agent;
     this.#worker = worker;
@@ -73,15 +79,7 @@ export class Machine {
       worker ??= await runtime.hypervisor.prepare(template.hardware, ram.file, disks, signal);
       if (delta) await ram.apply(worker.pid, delta);
       await worker.loadDeviceState(deviceState);
-      const died = worker.exited.then(() => {
-        throw new VmError("the guest ended while it was restored");
-      });
-      const connected = Agent.connect(worker.links, {
-        timeoutMs: FIRST_ANSWER_TIMEOUT_MS,
-        ...(identity && { identity }),
-        ...(signal && { signal }),
-      });
-      const agent = await Promise.race([connected, died]);
+      const agent = await connect(worker, identity, signal);
       return new Machine(source, worker, ram, agent, memory);
     } catch (cause) {
       await worker?.kill();
@@ -89,6 +87,24 @@ export class Machine {
       memory[Symbol.dispose]();
       signal?.throwIfAborted();
       throw withDiagnostics("the guest could not be restored", cause, worker);
+    }
+  }
+
+  /**
+   * Makes the guest, which was captured while it was paused, the first one that is restored from that capture: it goes on with a
+   * new session. This object is of no use afterwards, whatever comes of it.
+   */
+  async handOver({ identity, signal }: RestoreOptions = {}): Promise<Machine> {
+    if (this.#stopped || !this.#paused) throw new VmError("only a paused guest can be handed over");
+    this.#stopped = Promise.resolve();
+    this.agent.detach();
+    try {
+      await this.#worker.resume();
+      const agent = await connect(this.#worker, identity, signal);
+      return new Machine({ template: this.template, disks: this.#disks }, this.#worker, this.#ram, agent, this.#memory);
+    } catch (error) {
+      await this.#release();
+      throw error;
     }
   }
 
@@ -244,6 +260,10 @@ export class Machine {
     }
     const why = reason ? `: ${reason.message}` : "";
     this.agent.close(new VmError(`the microVM was stopped${why}`, { cause: reason }));
+    await this.#release();
+  }
+
+  async #release(): Promise<void> {
     await this.#worker.kill();
     await this.#ram[Symbol.asyncDispose]();
     this.#memory[Symbol.dispose]();
@@ -260,6 +280,23 @@ export class Machine {
     void this.stop();
     return failure;
   }
+}
+
+/** Begins a session with the agent of a guest that has just come to run. */
+function connect(
+  worker: Worker,
+  identity: SessionIdentity | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Agent> {
+  const died = worker.exited.then(() => {
+    throw new VmError("the guest ended while it was restored");
+  });
+  const connected = Agent.connect(worker.links, {
+    timeoutMs: FIRST_ANSWER_TIMEOUT_MS,
+    ...(identity && { identity }),
+    ...(signal && { signal }),
+  });
+  return Promise.race([connected, died]);
 }
 
 /** Reads the device state of a template, the source of a bake. */

@@ -5,8 +5,26 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { GuestProcess } from "../../src/guest/index.js";
+import { Agent, type GuestProcess } from "../../src/guest/index.js";
 import { run, session, startAgent, startAgentProcess } from "./agent-under-test.js";
+
+test("an agent that was left for another one on the same links fails what it had, and no more comes to it", async () => {
+  await using process = startAgentProcess("plain");
+  const first = await Agent.connect(process.links, { timeoutMs: 20_000 });
+  const cat = await first.exec({ argv: ["cat"], stdin: "pipe" });
+  const ended = cat.wait().catch((error: unknown) => error);
+  await first.quiesce();
+  first.detach();
+  expect(await ended).toMatchObject({
+    code: "ERR_SUPERMACHINE_VM",
+    message: expect.stringMatching(/another one began/),
+  });
+  const second = await Agent.connect(process.links, { timeoutMs: 20_000 });
+  expect((await run(second, ["echo", "hello"])).stdout.toString()).toBe("hello\n");
+  await expect(first.exec({ argv: ["true"] })).rejects.toMatchObject({ code: "ERR_SUPERMACHINE_VM" });
+  expect(await first.closed).toBeUndefined();
+  second.close();
+});
 
 describe.each(["plain", "sanitized"] as const)("sessions (%s agent)", (build) => {
   let folder: string;

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { BakeError, Image, listImages, removeImage, UsageError, type Vm } from "../../src/index.js";
+import { BakeError, Image, listImages, removeImage, UsageError, type Vm, VmError } from "../../src/index.js";
 import { busyboxImage } from "../support/images.js";
-import { litter, remainingWorkers } from "../support/leftovers.js";
+import { litter, remainingWorkers, workers } from "../support/leftovers.js";
 import { freshHome } from "../support/test-home.js";
 
 let reference: string;
@@ -155,5 +155,67 @@ describe("a warm-up", () => {
     const captured = { warmup: (vm: Vm) => vm.snapshot(`${current.path}/x`), warmupTag: "v1" };
     expect((await failure(Image.fromOci(reference, captured)))?.cause).toBeInstanceOf(UsageError);
     expect(await listImages()).toEqual([]);
+  });
+});
+
+describe("the machine that was baked", () => {
+  const options = (warmupTag: string) => ({
+    warmupTag,
+    warmup: async (vm: Vm) => {
+      await vm.exec(["sh", "-c", "i=0; while sleep 0.1; do i=$((i+1)); echo $i > /tmp/ticks; done"]);
+      await vi.waitFor(async () => expect(await output(vm, "cat /tmp/ticks")).not.toBe(""), 10_000);
+    },
+  });
+  const machineId = "0123456789abcdef0123456789abcdef";
+  const facts = "head -c 16 /dev/urandom | od -An -v -tx1; cat /etc/machine-id; hostname; date +%s";
+
+  test("is the first VM of its image, and no other than one that was restored", async () => {
+    let warm: Vm | undefined;
+    const image = await Image.fromOci(reference, {
+      warmupTag: "kept",
+      warmup: async (vm) => {
+        warm = vm;
+        await options("").warmup(vm);
+      },
+    });
+    const [baked] = workers();
+    const identity = { hostname: "first", machineId };
+    await using first = await image.start({ identity });
+    expect(first.pid).toBe(baked);
+    await using second = await image.start({ identity });
+    expect(second.pid).not.toBe(baked);
+    const seen = await Promise.all([first, second].map((vm) => output(vm, facts)));
+    for (const text of seen) {
+      const [, id, hostname, seconds] = text.split("\n");
+      expect([id, hostname]).toEqual([machineId, "first"]);
+      expect(Math.abs(Number(seconds) - Date.now() / 1000)).toBeLessThan(3);
+    }
+    expect(seen[0]?.split("\n")[0]).not.toBe(seen[1]?.split("\n")[0]);
+    const ticks = await output(first, "cat /tmp/ticks");
+    await vi.waitFor(async () => expect(await output(first, "cat /tmp/ticks")).not.toBe(ticks), 10_000);
+    // Whoever warmed it up cannot reach into it any more.
+    await expect(warm?.run(["true"])).rejects.toThrow(VmError);
+    await using fork = await first.fork();
+    expect(await output(fork.vms[0] as Vm, "echo alive")).toBe("alive");
+  });
+
+  test("is lent by a pool first", async () => {
+    const image = await Image.fromOci(reference, options("pool"));
+    const [baked] = workers();
+    await using pool = image.pool();
+    await using vm = await pool.acquire();
+    expect(vm.pid).toBe(baked);
+    expect(await output(vm, "echo alive")).toBe("alive");
+  });
+
+  test("is not waited for when it has died, nor kept for long", async () => {
+    const image = await Image.fromOci(reference, options("dead"));
+    process.kill(workers()[0] as number, "SIGKILL");
+    await using vm = await image.start();
+    expect(await output(vm, "echo alive")).toBe("alive");
+    await vm.release();
+    await Image.fromOci(reference, options("left"));
+    expect(workers()).toHaveLength(1);
+    expect(await remainingWorkers()).toEqual([]);
   });
 });

@@ -108,6 +108,9 @@ export class FakeAgent {
   async shutdown(): Promise<void> {
     this.log.push("shutdown");
   }
+  detach(): void {
+    this.log.push("detach");
+  }
   close(error?: Error): void {
     this.log.push(`close ${error?.message ?? ""}`.trim());
   }

@@ -2,6 +2,7 @@ import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { VmError } from "../../src/errors.js";
+import { Agent } from "../../src/guest/index.js";
 import { Machine, type RestoreSource, type Runtime, templateSource } from "../../src/machine/index.js";
 import { Delta, type MemoryStrategy } from "../../src/memory/index.js";
 import { temporaryFolder } from "../support/layer-fixture.js";
@@ -181,6 +182,37 @@ describe("a pause", () => {
     await other.pause();
     await other.stop();
     expect(workerLog()?.slice(2)).toEqual(["pause", "kill"]);
+  });
+});
+
+describe("a hand-over", () => {
+  test("gives the paused guest as a machine of its own, which alone ends it", async () => {
+    const machine = await restore();
+    await machine.pause();
+    const next = await machine.handOver();
+    expect(agents.map(({ log }) => log)).toEqual([["quiesce", "detach"], []]);
+    expect(workerLog()?.slice(2)).toEqual(["pause", "resume"]);
+    expect(next).toMatchObject({ paused: false, disks, template: machine.template });
+    await machine.stop();
+    expect(workerLog()).not.toContain("kill");
+    await next.stop();
+    expect(workerLog()?.filter((each) => each === "kill")).toHaveLength(1);
+    expect(memoryLog).toEqual(["apply", "dispose"]);
+  });
+
+  test("that fails leaves nothing", async () => {
+    const machine = await restore();
+    await machine.pause();
+    vi.spyOn(Agent, "connect").mockRejectedValue(new VmError("no answer"));
+    await expect(machine.handOver()).rejects.toThrow("no answer");
+    expect(workerLog()).toContain("kill");
+    expect(memoryLog).toEqual(["apply", "dispose"]);
+  });
+
+  test("is for a paused guest only", async () => {
+    const machine = await restore();
+    await expect(machine.handOver()).rejects.toThrow(VmError);
+    expect(workerLog()?.slice(2)).toEqual([]);
   });
 });
 
