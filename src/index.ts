@@ -17,6 +17,7 @@ export { type Diagnosis, doctor, type Finding } from "./doctor/index.js";
 export * from "./errors.js";
 export { ExecFailure, type ProcessInfo } from "./guest/index.js";
 export {
+  type AcquireVmOptions,
   type BakeOptions,
   type CopySourceOptions,
   closePools,
@@ -56,6 +57,7 @@ export {
   verifyStore,
 } from "./maintenance/index.js";
 export { type MountOptions, parseMount, type SymlinkPolicy } from "./mounts/index.js";
+export type { EgressEvent, EgressPolicy, EgressRules, NetworkOptions } from "./network/index.js";
 export { type PullPolicy, parseRegistryAuth, type RegistryAuth } from "./oci/index.js";
 export type { AcquireOptions, Latency, PoolOptions, PoolStats } from "./pool/index.js";
 export type { LayerState, LongWork, OnProgress, ProgressEvent, ProgressPhase, Retry } from "./progress.js";

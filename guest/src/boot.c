@@ -2,19 +2,17 @@
 #include "boot.h"
 
 #include "log.h"
+#include "network.h"
 #include "stream.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/klog.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -43,11 +41,11 @@ static void leave_initramfs(void) {
   }
 }
 
-static void raise_loopback(void) {
-  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-  if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0) log_line("loopback cannot be brought up: %s", strerror(errno));
-  if (fd >= 0) close(fd);
+/* A guest without a network is still worth something. */
+static void raise_network(void) {
+  const char *step = NULL;
+  int error = network_set_up(&step);
+  if (error) log_line("the network cannot be set up: %s: %s", step, strerror(error));
 }
 
 static bool read_name(const char *port, char name[64]) {
@@ -97,7 +95,7 @@ void boot(int fds[2]) {
   mount_at("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   modules_load();
   leave_initramfs();
-  raise_loopback();
+  raise_network();
   struct rlimit files = {.rlim_cur = OPEN_FILES, .rlim_max = OPEN_FILES};
   if (setrlimit(RLIMIT_NOFILE, &files) < 0) log_line("the limit of open files cannot be raised: %s", strerror(errno));
   fds[0] = wait_for_port("supermachine.control");

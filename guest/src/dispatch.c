@@ -1,8 +1,10 @@
 #define _GNU_SOURCE
 #include "link.h"
 
+#include "flow.h"
 #include "log.h"
 #include "plan.h"
+#include "network.h"
 #include "session.h"
 
 #include <stdarg.h>
@@ -11,8 +13,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static void reset(struct link *link) {
+static void detach(struct link *link) {
   streams_detach(link);
+  network_detach(link);
+}
+
+static void reset(struct link *link) {
+  detach(link);
   link->in_session = false;
   link->highest = 0;
   link->partial = 0;
@@ -28,7 +35,7 @@ void link_fault(struct link *link, const char *format, ...) {
   va_end(arguments);
   log_line("the host broke the protocol on the %s link: %s", link->name, reason);
   bool in_session = link->in_session;
-  streams_detach(link);
+  detach(link);
   link->in_session = false;
   link->lost = true;
   struct frame frame = {.length = (uint32_t)strlen(reason), .type = FRAME_FAULT};
@@ -67,7 +74,8 @@ static const char *begin_stream(struct link *link, uint32_t id, uint8_t *payload
     request.kind = KIND_EXEC;
     request.exec.plan = plan;
   }
-  return stream_open(link, id, &request);
+  bool of_network = request.kind >= KIND_NETWORK && request.kind <= KIND_CONNECT_UDP;
+  return of_network ? network_open(link, id, &request) : stream_open(link, id, &request);
 }
 
 /* The pieces of one OPEN follow each other directly. */
@@ -93,7 +101,8 @@ static const char *take_open(struct link *link, const struct frame *frame, uint8
 
 static const char *take_close(struct link *link, const struct frame *frame) {
   if (frame->stream > link->highest || frame->stream % 2 == 0) return "a stream that was never opened";
-  stream_close(link, frame->stream);
+  if (network_owns(link, frame->stream)) network_frame(link, frame, NULL);
+  else stream_close(link, frame->stream);
   struct frame answer = {.type = FRAME_CLOSE, .stream = frame->stream};
   link_frame(link, &answer, NULL);
   return NULL;
@@ -115,6 +124,7 @@ static void trim(struct link *link) {
 
 static const char *take_quiesce(struct link *link) {
   streams_trim();
+  flows_trim();
   trim(link);
   struct frame answer = {.type = FRAME_QUIESCED};
   link_frame(link, &answer, NULL);
@@ -131,6 +141,8 @@ static const char *take_resume(const struct frame *frame, uint8_t *payload) {
 static const char *take_frame(struct link *link, const struct frame *frame, uint8_t *payload) {
   if (link->partial && frame->type != FRAME_OPEN) return "a frame within an OPEN";
   if (frame->type != FRAME_OPEN && frame->flags) return "unknown flags";
+  bool to_stream = frame->type == FRAME_DATA || frame->type == FRAME_END || frame->type == FRAME_CREDIT;
+  if (to_stream && network_owns(link, frame->stream)) return network_frame(link, frame, payload);
   switch (frame->type) {
     case FRAME_QUIESCE: return take_quiesce(link);
     case FRAME_RESUME: return take_resume(frame, payload);

@@ -103,33 +103,34 @@ void link_drain(struct link *link, int timeout_ms) {
   }
 }
 
-void link_ready(struct link *link, struct stream *stream) {
-  if (stream->queued) return;
-  stream->queued = true;
-  stream->next_ready = NULL;
-  if (link->ready_last) link->ready_last->next_ready = stream;
-  else link->ready_first = stream;
-  link->ready_last = stream;
+void link_ready(struct link *link, struct turn *turn) {
+  if (turn->queued) return;
+  turn->queued = true;
+  turn->next = NULL;
+  if (link->ready_last) link->ready_last->next = turn;
+  else link->ready_first = turn;
+  link->ready_last = turn;
 }
 
-static struct stream *take_ready(struct link *link) {
-  struct stream *stream = link->ready_first;
-  link->ready_first = stream->next_ready;
+static struct turn *take_ready(struct link *link) {
+  struct turn *turn = link->ready_first;
+  link->ready_first = turn->next;
   if (!link->ready_first) link->ready_last = NULL;
-  stream->queued = false;
-  return stream;
+  turn->queued = false;
+  return turn;
 }
 
-void link_unready(struct link *link, const struct stream *stream) {
-  struct stream **at = &link->ready_first;
-  struct stream *before = NULL;
-  while (*at && *at != stream) {
+void link_unready(struct link *link, struct turn *turn) {
+  struct turn **at = &link->ready_first;
+  struct turn *before = NULL;
+  while (*at && *at != turn) {
     before = *at;
-    at = &before->next_ready;
+    at = &before->next;
   }
+  turn->queued = false;
   if (!*at) return;
-  *at = stream->next_ready;
-  if (link->ready_last == stream) link->ready_last = before;
+  *at = turn->next;
+  if (link->ready_last == turn) link->ready_last = before;
 }
 
 /* --- in --- */
@@ -208,8 +209,8 @@ bool link_work(struct link *link) {
   if (link->fd < 0) return false;
   receive(link);
   while (can_serve(link)) {
-    struct stream *stream = take_ready(link);
-    stream_service(stream);
+    struct turn *turn = take_ready(link);
+    turn->serve(turn);
   }
   flush(link);
   return ((link->readable || link->starved) && link_room(link) >= ROOM_TO_ANSWER) || can_serve(link);

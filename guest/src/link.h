@@ -34,8 +34,8 @@ struct link {
   size_t in_used;
   size_t out_head;
   size_t out_tail;
-  struct stream *ready_first;
-  struct stream *ready_last;
+  struct turn *ready_first;
+  struct turn *ready_last;
   uint8_t *in;          /* IN_SIZE */
   uint8_t *out;         /* OUT_SIZE */
 };
@@ -51,9 +51,9 @@ bool link_work(struct link *link);
 /* Writes out everything that is buffered, waiting for at most `timeout_ms`. */
 void link_drain(struct link *link, int timeout_ms);
 
-/* For streams: put the stream on the list of those that have something to say. */
-void link_ready(struct link *link, struct stream *stream);
-void link_unready(struct link *link, const struct stream *stream);
+/* Puts one on the list of those that have something to say, if it is not there; takes it off. */
+void link_ready(struct link *link, struct turn *turn);
+void link_unready(struct link *link, struct turn *turn);
 
 /* Room for more output, in bytes. */
 size_t link_room(struct link *link);

@@ -1,8 +1,10 @@
 #define _GNU_SOURCE
 #include "loop.h"
 
+#include "flow.h"
 #include "link.h"
 #include "log.h"
+#include "network.h"
 #include "power.h"
 #include "stream.h"
 
@@ -64,10 +66,20 @@ static void take_events(int timeout_ms) {
     uint32_t slot = (data >> 8) & 0xffffff;
     if (role == ROLE_LINK) link_event(&links[slot], events[i].events);
     else if (role == ROLE_SIGNALS) children = true;
+    else if (role == ROLE_FLOW) flow_event(slot, (uint32_t)(data >> 32), events[i].events);
+    else if (role == ROLE_NETWORK) network_event(slot);
     else stream_event(slot, (uint32_t)(data >> 32), role, events[i].events);
   }
   /* After the other events, so that a task's last words are heard before its end. */
   if (children) take_signals();
+}
+
+/* Milliseconds until something is to be given up, or -1. */
+static int until_next(void) {
+  int64_t first = streams_deadline() < flows_deadline() ? streams_deadline() : flows_deadline();
+  if (first == INT64_MAX) return -1;
+  int64_t left = first - now_ms();
+  return left < 0 ? 0 : (int)left;
 }
 
 void loop_run(void) {
@@ -75,7 +87,8 @@ void loop_run(void) {
     bool busy = false;
     for (int i = 0; i < LINKS; i++) busy |= link_work(&links[i]);
     power_check();
-    take_events(busy ? 0 : streams_timeout());
+    take_events(busy ? 0 : until_next());
     streams_expire();
+    flows_expire(now_ms());
   }
 }

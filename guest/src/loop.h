@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum role { ROLE_STATUS, ROLE_INPUT, ROLE_OUTPUT, ROLE_ERROR, ROLE_LINK, ROLE_SIGNALS };
+enum role { ROLE_STATUS, ROLE_INPUT, ROLE_OUTPUT, ROLE_ERROR, ROLE_LINK, ROLE_SIGNALS, ROLE_FLOW, ROLE_NETWORK };
 
 void loop_init(void);
 bool loop_watch(int fd, uint32_t events, enum role role, uint32_t slot, uint32_t generation);

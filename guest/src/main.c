@@ -3,6 +3,7 @@
 #include "link.h"
 #include "log.h"
 #include "loop.h"
+#include "network.h"
 #include "session.h"
 #include "task.h"
 #include "workload.h"
@@ -14,15 +15,19 @@
 #include <unistd.h>
 
 /*
- * PID 1 of a microVM; or, for tests, an ordinary process: `agent --links FD,FD --root DIR`, which serves the control and the bulk
- * link on two sockets and runs its tasks in DIR.
+ * PID 1 of a microVM; or, for tests, an ordinary process: `agent --links FD,FD --root DIR [--network]`, which serves the control
+ * and the bulk link on two sockets and runs its tasks in DIR. With --network it takes over the network namespace that it is in.
  */
 static void take_arguments(int argc, char **argv, int fds[2]) {
-  if (argc != 5 || strcmp(argv[1], "--links") != 0 || strcmp(argv[3], "--root") != 0) {
-    fatal("usage: %s --links FD,FD --root DIR", argv[0]);
+  bool network = argc == 6 && strcmp(argv[5], "--network") == 0;
+  if ((argc != 5 && !network) || strcmp(argv[1], "--links") != 0 || strcmp(argv[3], "--root") != 0) {
+    fatal("usage: %s --links FD,FD --root DIR [--network]", argv[0]);
   }
   if (sscanf(argv[2], "%d,%d", &fds[0], &fds[1]) != 2) fatal("--links %s: not two descriptors", argv[2]);
   workload_init_folder(argv[4]);
+  const char *step = NULL;
+  int error = network ? network_set_up(&step) : 0;
+  if (error) fatal("%s: %s", step, strerror(error));
 }
 
 /* Out of the range that children use for their own. */
@@ -43,6 +48,7 @@ int main(int argc, char **argv) {
   for (int i = 0; i < LINKS; i++) fds[i] = move_up(fds[i]);
   tasks_init();
   streams_init();
+  network_init();
   for (int i = 0; i < LINKS; i++) link_init(&links[i], fds[i]);
   loop_run();
 }

@@ -228,10 +228,11 @@ static bool has_something(const struct stream *stream) {
 }
 
 void stream_wake(struct stream *stream) {
-  if (stream->link && !stream->queued && has_something(stream)) link_ready(stream->link, stream);
+  if (stream->link && !stream->turn.queued && has_something(stream)) link_ready(stream->link, &stream->turn);
 }
 
-void stream_service(struct stream *stream) {
+void stream_serve(struct turn *turn) {
+  struct stream *stream = (struct stream *)((uint8_t *)turn - offsetof(struct stream, turn));
   send_due(stream);
   keep_replay(stream);
   for (int i = 0; i < OUTPUTS && !is_starting(stream) && !keep_replays(stream); i++) {

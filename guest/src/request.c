@@ -195,6 +195,30 @@ static const char *fuse_field(struct fuse_request *fuse, struct field *field) {
   }
 }
 
+static const char *network_field(struct network_request *network, struct field *field) {
+  if (field->tag != 1) return unknown(field);
+  uint32_t flags = 0;
+  READ_UINT(field, flags);
+  network->allowed = flags & 1;
+  return flags > 1 ? "an unknown network flag" : NULL;
+}
+
+static const char *accept_field(struct accept_request *accept, struct field *field) {
+  if (field->tag != 1) return unknown(field);
+  return syn_read(&accept->syn, field->bytes, field->length) ? NULL : "a packet that is no SYN";
+}
+
+static const char *connect_field(struct connect_request *connect, struct field *field) {
+  switch (field->tag) {
+    case 1: READ_UINT(field, connect->port); return NULL;
+    case 2:
+      if (field->length != ADDRESS_SIZE) return "an address of the wrong size";
+      memcpy(connect->address, field->bytes, ADDRESS_SIZE);
+      return NULL;
+    default: return unknown(field);
+  }
+}
+
 static const char *open_field(struct request *request, struct field *field) {
   switch (request->kind) {
     case KIND_EXEC: return exec_field(&request->exec, field);
@@ -209,13 +233,19 @@ static const char *open_field(struct request *request, struct field *field) {
     case KIND_ATTACH: return attach_field(request, field);
     case KIND_PROCESSES: return unknown(field);
     case KIND_SIGNAL: return signal_field(&request->signal, field);
+    case KIND_NETWORK: return network_field(&request->network, field);
+    case KIND_ACCEPT: return accept_field(&request->accept, field);
+    case KIND_CONNECT:
+    case KIND_CONNECT_UDP: return connect_field(&request->connect, field);
   }
   return "an unknown kind";
 }
 
 static bool is_known(uint16_t kind) {
-  return (kind >= KIND_EXEC && kind <= KIND_SHUTDOWN) || (kind >= KIND_PLAN && kind <= KIND_SIGNAL) || kind == KIND_AWAIT_LISTENER ||
-         kind == KIND_VOLUME || kind == KIND_FUSE;
+  bool of_network = kind >= KIND_NETWORK && kind <= KIND_CONNECT_UDP;
+  bool of_processes = kind >= KIND_PLAN && kind <= KIND_SIGNAL;
+  bool other = kind == KIND_AWAIT_LISTENER || kind == KIND_VOLUME || kind == KIND_FUSE;
+  return (kind >= KIND_EXEC && kind <= KIND_SHUTDOWN) || of_network || of_processes || other;
 }
 
 static const char *prepare(struct request *request, uint16_t kind) {
@@ -243,6 +273,9 @@ static const char *missing(const struct request *request) {
   }
   if (request->kind == KIND_VOLUME && (!request->volume.path || request->volume.path[0] != '/')) return "no absolute path";
   if (request->kind == KIND_FUSE && (!request->fuse.path || request->fuse.path[0] != '/')) return "no absolute path";
+  if (request->kind == KIND_ACCEPT && request->accept.syn.length == 0) return "no SYN";
+  bool connects = request->kind == KIND_CONNECT || request->kind == KIND_CONNECT_UDP;
+  if (connects && request->connect.port == 0) return "no port";
   const struct extra_file *files = request->kind == KIND_ASSEMBLE ? request->assemble.files : request->exec.files;
   size_t count = request->kind == KIND_ASSEMBLE ? request->assemble.file_count : 0;
   if (request->kind == KIND_PLAN) count = request->exec.file_count;

@@ -2,6 +2,7 @@
 #ifndef REQUEST_H
 #define REQUEST_H
 
+#include "packet.h"
 #include "wire.h"
 
 enum request_kind {
@@ -10,6 +11,10 @@ enum request_kind {
   KIND_FILE_WRITE,
   KIND_ASSEMBLE,
   KIND_SHUTDOWN,
+  KIND_NETWORK = 16,
+  KIND_ACCEPT,
+  KIND_CONNECT,
+  KIND_CONNECT_UDP,
   KIND_PLAN = 32,
   KIND_ATTACH,
   KIND_PROCESSES,
@@ -128,6 +133,19 @@ struct fuse_request {
   uint32_t flags;
 };
 
+struct network_request {
+  bool allowed;
+};
+
+struct accept_request {
+  struct syn syn;
+};
+
+struct connect_request {
+  uint8_t address[ADDRESS_SIZE];
+  uint16_t port;
+};
+
 struct request {
   enum request_kind kind;
   union {
@@ -138,6 +156,9 @@ struct request {
     struct volume_request volume;
     struct fuse_request fuse;
     struct signal_request signal;
+    struct network_request network;
+    struct accept_request accept;
+    struct connect_request connect;
     uint32_t grace_ms;
     uint32_t pid;
   };

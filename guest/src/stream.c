@@ -91,6 +91,7 @@ const char *stream_open(struct link *link, uint32_t id, struct request *request)
     refuse(link, id);
     return NULL;
   }
+  stream->turn.serve = stream_serve;
   stream->id = id;
   stream->link = link;
   stream->kind = request->kind;
@@ -140,8 +141,7 @@ void stream_close_output(struct stream *stream, int channel) {
 }
 
 static void forget(struct stream *stream) {
-  if (stream->link && stream->queued) link_unready(stream->link, stream);
-  stream->queued = false;
+  if (stream->link && stream->turn.queued) link_unready(stream->link, &stream->turn);
   stream->link = NULL;
   /* Who comes back to it can go on typing. */
   if (stream->keep) stream->input.used = 0;
@@ -289,14 +289,12 @@ void streams_reap(void) {
 
 /* --- grace periods --- */
 
-int streams_timeout(void) {
+int64_t streams_deadline(void) {
   int64_t first = INT64_MAX;
   for (uint32_t i = 0; i < slots_used; i++) {
     if (in_use(&streams[i]) && streams[i].in_grace && streams[i].grace_end_ms < first) first = streams[i].grace_end_ms;
   }
-  if (first == INT64_MAX) return -1;
-  int64_t left = first - now_ms();
-  return left < 0 ? 0 : (int)left;
+  return first;
 }
 
 void streams_expire(void) {

@@ -3,6 +3,7 @@
 #define STREAM_H
 
 #include "request.h"
+#include "turn.h"
 
 #include <sys/types.h>
 
@@ -37,6 +38,7 @@ struct input {
 };
 
 struct stream {
+  struct turn turn;
   uint32_t id;
   uint32_t generation; /* odd while in use; tells late events of a former stream */
   struct link *link;   /* NULL: an orphan, whose session has ended */
@@ -46,7 +48,6 @@ struct stream {
   int status_fd;       /* -1 once the task has said how it went */
   int wait_status;
   uint8_t due;
-  bool queued;
   bool exited;
   bool in_grace;
   bool tty;
@@ -59,7 +60,6 @@ struct stream {
   struct input input;
   struct output outputs[OUTPUTS];
   struct relay *relay; /* of a host folder's stream (fuse.c) */
-  struct stream *next_ready;
   size_t result_used;
   uint8_t result[RESULT_SIZE]; /* a built-in task's last RESULT, or why a command did not start */
 };
@@ -117,14 +117,14 @@ void output_exited(struct stream *stream);
 void output_expire(struct stream *stream);
 
 /* Writes what the stream has to say now: at most one DATA frame of each channel. The link has ROOM_TO_SERVE. */
-void stream_service(struct stream *stream);
+void stream_serve(struct turn *turn);
 
 void stream_exited(struct stream *stream, int wait_status);
 void stream_event(uint32_t slot, uint32_t generation, unsigned role, uint32_t events);
 void streams_reap(void);
 
-/* Milliseconds until a grace period ends, or -1. */
-int streams_timeout(void);
+/* When the next grace period ends, or INT64_MAX. */
+int64_t streams_deadline(void);
 void streams_expire(void);
 
 /* Gives back memory that only past streams needed. */

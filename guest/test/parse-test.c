@@ -119,6 +119,8 @@ static void test_refusals(void) {
     {KIND_EXEC, 33, "\1\0\0\1", 4},   {KIND_SIGNAL, 2, "\101\0\0\0", 4}, {KIND_ATTACH, 1, "\0\0\0\0", 4}, {KIND_PROCESSES, 1, "", 0},
     {KIND_ASSEMBLE, 32, "a", 1},      {KIND_ASSEMBLE, 32, "=b", 2},    {KIND_ASSEMBLE, 32, "a../b=c", 7},   {KIND_ASSEMBLE, 32, "/a=b", 4},
     {KIND_VOLUME, 1, "\xff\xff", 2}, {KIND_VOLUME, 2, "relative", 8},  {KIND_VOLUME, 3, "\2\0\0\0", 4},
+    {KIND_NETWORK, 1, "\2\0\0\0", 4}, {KIND_NETWORK, 2, "x", 1},   {KIND_ACCEPT, 1, "\x45", 1},       {KIND_ACCEPT, 2, "x", 1},
+    {KIND_CONNECT, 1, "\0\0", 2},     {KIND_CONNECT, 2, "\1\2", 2}, {KIND_CONNECT_UDP, 1, "\1", 1},   {KIND_CONNECT_UDP + 1, 1, "x", 1},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     uint8_t bytes[64];
@@ -140,12 +142,55 @@ static void test_writer_stops_at_its_end(void) {
   check(writer.full && writer.used == 10);
 }
 
+/* A SYN from 10.0.2.15:40000 to 1.2.3.4:80 with an IP option, its checksums left out as a veth leaves them out. */
+static const uint8_t syn_v4[] = {
+  0x46, 0, 0, 44, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 2, 15, 1, 2, 3, 4, 1, 1, 1, 0,
+  0x9c, 0x40, 0, 80, 0, 0, 0, 7, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0,
+};
+
+static uint16_t sum(const uint8_t *bytes, size_t length, uint32_t sum) {
+  for (size_t i = 0; i + 1 < length; i += 2) sum += (uint32_t)(bytes[i] << 8 | bytes[i + 1]);
+  while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+  return (uint16_t)sum;
+}
+
+static void test_packets(void) {
+  struct syn syn;
+  uint8_t packet[PACKET_SMALL];
+  check(syn_read(&syn, syn_v4, sizeof syn_v4));
+  check(syn.ends.source_port == 40000 && syn.ends.destination_port == 80 && address_is_v4(syn.ends.source));
+  check_syn(&syn);
+  size_t length = packet_reset(packet, &syn);
+  static const uint8_t reset[] = {0, 80, 0x9c, 0x40, 0, 0, 0, 0, 0, 0, 0, 8, 0x50, 0x14, 0, 0};
+  check(length == 40 && memcmp(packet + 12, syn_v4 + 16, 4) == 0 && memcmp(packet + 20, reset, sizeof reset) == 0);
+  check(sum(packet + 12, 28, 6 + 20) == 0xffff);
+  length = packet_syn_unreachable(packet, &syn, UNREACHABLE_HOST);
+  check(length == 20 + 8 + 40 && packet[20] == 3 && packet[21] == 10 && sum(packet + 20, length - 20, 0) == 0xffff);
+  for (size_t cut = 0; cut < sizeof syn_v4; cut++) check(!syn_read(&syn, syn_v4, cut));
+}
+
+static void test_what_is_no_syn(void) {
+  struct { size_t at; uint8_t value; } changes[] = {
+    {0, 0x56}, {0, 0x44}, {9, 17}, {6, 0x20}, {7, 1}, {26, 0}, {36, 0x40}, {36, 0xf0}, {37, 0x12}, {37, 0x06}, {37, 0x03},
+  };
+  for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+    uint8_t packet[sizeof syn_v4];
+    struct syn syn;
+    memcpy(packet, syn_v4, sizeof packet);
+    packet[changes[i].at] = changes[i].value;
+    if (changes[i].at == 26) packet[27] = 0;
+    check(!syn_read(&syn, packet, sizeof packet));
+  }
+}
+
 int main(void) {
   test_good_exec();
   test_good_plan();
   test_resume();
   test_refusals();
   test_writer_stops_at_its_end();
+  test_packets();
+  test_what_is_no_syn();
   test_random();
   puts("ok");
   return 0;

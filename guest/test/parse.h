@@ -29,6 +29,19 @@ static void check_files(const struct extra_file *files, size_t count, const uint
 }
 
 /* What the rest of the agent takes for granted of a request that was let through. */
+/* What was read as a SYN is one again once it has been rebuilt, and whatever is built of it fits. */
+static void check_syn(const struct syn *syn) {
+  uint8_t packet[PACKET_SMALL];
+  struct syn again;
+  check(syn->length >= 20 && syn->length <= sizeof syn->tcp);
+  size_t length = packet_syn(packet, syn);
+  check(length <= SYN_MAX && syn_read(&again, packet, length) && again.length == syn->length);
+  check(memcmp(&again.ends, &syn->ends, sizeof again.ends) == 0);
+  check(packet_reset(packet, syn) <= SYN_MAX);
+  check(packet_syn_unreachable(packet, syn, UNREACHABLE_NET) <= PACKET_SMALL);
+  check(packet_udp_unreachable(packet, &syn->ends, UNREACHABLE_PORT) <= PACKET_SMALL);
+}
+
 static void check_request(const struct request *request, const uint8_t *payload, size_t length) {
   const char *end = (const char *)payload + length;
   switch (request->kind) {
@@ -73,6 +86,10 @@ static void check_request(const struct request *request, const uint8_t *payload,
     case KIND_SIGNAL: check(request->signal.pid != 0 && request->signal.signal <= 64); break;
     case KIND_PROCESSES: break;
     case KIND_SHUTDOWN: break;
+    case KIND_NETWORK: break;
+    case KIND_ACCEPT: check_syn(&request->accept.syn); break;
+    case KIND_CONNECT:
+    case KIND_CONNECT_UDP: check(request->connect.port > 0); break;
     case KIND_AWAIT_LISTENER: check(request->listener.port > 0); break;
   }
 }
@@ -96,6 +113,10 @@ static void parse_everything(const uint8_t *bytes, size_t length) {
     check(!session.hostname || strlen(session.hostname) <= HOSTNAME_LENGTH_MAX);
     check(!session.machine_id || strlen(session.machine_id) == MACHINE_ID_SIZE);
   }
+  free(copy);
+  copy = exact_copy(bytes, length);
+  struct syn syn;
+  if (syn_read(&syn, copy, length)) check_syn(&syn);
   free(copy);
   copy = exact_copy(bytes, length);
   if (!parse_control(&control, copy, length)) check(control.signal <= 64);

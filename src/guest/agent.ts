@@ -9,6 +9,7 @@ import { type FileContent, openRead, type ReadOptions, readFile, type WriteOptio
 import { type FuseHandler, type FuseRequest, mountFuse } from "./fuse.js";
 import { Link } from "./link.js";
 import { encodeAwaitListener } from "./listener.js";
+import { GuestNetwork } from "./network.js";
 import { attachProcess, type GuestProcess, startProcess } from "./process.js";
 import { listProcesses, type ProcessInfo, signalProcess } from "./processes.js";
 import { encodeVolume, type VolumeRequest } from "./volume.js";
@@ -39,6 +40,8 @@ export interface ConnectOptions {
 export class Agent {
   /** Resolves when the links have ended; with the error that ended them, if it was one. */
   readonly closed: Promise<Error | undefined>;
+  /** What the guest's programs send, and connections to their ports. */
+  readonly network: GuestNetwork;
   readonly #control: Link;
   readonly #bulk: Link;
   #end: (error: Error | undefined) => void = () => {};
@@ -51,6 +54,7 @@ export class Agent {
     const fail = (error: VmError): void => this.#close(error, error);
     this.#control = new Link(links.control, { name: "control", sendCredit: 65_536, receiveWindow: 65_536 }, fail);
     this.#bulk = new Link(links.bulk, { name: "bulk", sendCredit: 262_144, receiveWindow: 1_048_576 }, fail);
+    this.network = new GuestNetwork(this.#bulk);
   }
 
   /** Begins a session on both links: streams of an earlier one are gone, the guest has the time and fresh randomness. */

@@ -1,21 +1,11 @@
 import { Readable, Writable } from "node:stream";
 import type { GuestStream } from "./stream.js";
-
-/**
- * Frames smaller than this are gathered in blocks of this size: a guest that sends single bytes would otherwise cost a hundred
- * times as much memory as its credit.
- */
-const BLOCK_BYTES = 4096;
+import { WaitingBytes } from "./waiting-bytes.js";
 
 /** One channel from the agent as a Node stream. What nobody reads is never more than the channel's credit. */
 export class ChannelReadable extends Readable {
   readonly #consumed: (bytes: number) => void;
-  readonly #waiting: Buffer[] = [];
-  #block = Buffer.alloc(0);
-  #blockUsed = 0;
-  /** Where in the block the last of `waiting` begins, if it is in the block. */
-  #blockFrom: number | undefined;
-  #flowing = false;
+  readonly #waiting = new WaitingBytes(() => this.#flow());
   #wanted = false;
   #ended = false;
 
@@ -27,11 +17,8 @@ export class ChannelReadable extends Readable {
 
   /** Bytes came. */
   deliver(bytes: Buffer): void {
-    if (this.destroyed) {
-      this.#consumed(bytes.length);
-    } else {
-      this.#keep(bytes);
-    }
+    if (this.destroyed) this.#consumed(bytes.length);
+    else this.#waiting.push(bytes);
   }
 
   /** Whether all has come. */
@@ -52,49 +39,18 @@ export class ChannelReadable extends Readable {
 
   /** A reader that has had enough does not stop the process: what it still writes is thrown away. */
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    for (const bytes of this.#waiting.splice(0)) this.#consumed(bytes.length);
+    this.#consumed(this.#waiting.clear());
     done(error);
-  }
-
-  #keep(bytes: Buffer): void {
-    if (bytes.length >= BLOCK_BYTES) {
-      this.#blockFrom = undefined;
-      this.#waiting.push(bytes);
-      this.#flow();
-      return;
-    }
-    this.#gather(bytes);
-    // Not at once: more such frames may be in what the socket has just given.
-    if (this.#flowing) return;
-    this.#flowing = true;
-    process.nextTick(() => {
-      this.#flowing = false;
-      this.#flow();
-    });
-  }
-
-  #gather(bytes: Buffer): void {
-    if (this.#blockUsed + bytes.length > this.#block.length) {
-      this.#block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
-      this.#blockUsed = 0;
-      this.#blockFrom = undefined;
-    }
-    bytes.copy(this.#block, this.#blockUsed);
-    if (this.#blockFrom === undefined) this.#blockFrom = this.#blockUsed;
-    else this.#waiting.pop();
-    this.#blockUsed += bytes.length;
-    this.#waiting.push(this.#block.subarray(this.#blockFrom, this.#blockUsed));
   }
 
   #flow(): void {
     while (this.#wanted) {
       const bytes = this.#waiting.shift();
       if (bytes === undefined) break;
-      if (this.#waiting.length === 0) this.#blockFrom = undefined;
       this.#wanted = this.push(bytes);
       this.#consumed(bytes.length);
     }
-    if (this.#ended && this.#waiting.length === 0 && !this.readableEnded) {
+    if (this.#ended && this.#waiting.empty && !this.readableEnded) {
       this.#ended = false;
       this.push(null);
     }

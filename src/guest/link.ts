@@ -12,7 +12,7 @@ import {
   NONCE_BYTES,
   PROTOCOL_VERSION,
 } from "./frames.js";
-import { GuestStream, type StreamHandler, type StreamLink } from "./stream.js";
+import { GuestStream, type StreamHandler, type StreamLink, type StreamShape } from "./stream.js";
 
 const OPEN_PIECE = 65_536;
 const OPEN_MAX = 1 << 20;
@@ -57,6 +57,10 @@ export class Link implements StreamLink {
     duplex.on("end", this.#onClose);
   }
 
+  get closed(): boolean {
+    return this.#error !== undefined;
+  }
+
   /** Begins a session; `add` adds what only the control link carries. Resolves with the agent's answer. */
   session(add: (fields: FieldWriter) => void = () => {}): Promise<Fields> {
     const fields = new FieldWriter().u16(1, PROTOCOL_VERSION).bytes(2, this.#nonce);
@@ -70,10 +74,11 @@ export class Link implements StreamLink {
   }
 
   /** Opens a stream. The payload is the kind and its fields. */
-  open(payload: Buffer, outputs: number, handler: StreamHandler): GuestStream {
+  open(payload: Buffer, outputs: number, handler: StreamHandler, shape: Partial<StreamShape> = {}): GuestStream {
     if (this.#error) throw this.#error;
     if (payload.length > OPEN_MAX) throw new VmError("The request to the guest is larger than 1 MiB");
-    const stream = new GuestStream(this, this.#nextStream, { outputs, sendCredit: this.#shape.sendCredit }, handler);
+    const whole = { outputs, sendCredit: this.#shape.sendCredit, ...shape };
+    const stream = new GuestStream(this, this.#nextStream, whole, handler);
     this.#nextStream += 2;
     this.#streams.set(stream.id, stream);
     for (let at = 0; at === 0 || at < payload.length; at += OPEN_PIECE) {

@@ -25,7 +25,24 @@ export interface StreamShape {
   outputs: number;
   /** What the agent may receive on channel 0. */
   sendCredit: number;
+  /** What may be received on each channel; the link's own window unless it is given. */
+  receiveWindow?: number;
+  /** Lets the window grow with what is consumed. */
+  growth?: WindowGrowth;
+  /** Each write is one frame, and what cannot leave in time is lost. */
+  datagrams?: boolean;
 }
+
+/** How far the windows of many streams may grow, each and together. */
+export interface WindowGrowth {
+  most: number;
+  /** Gives so many bytes of what all may have together, or false. */
+  take(bytes: number): boolean;
+  giveBack(bytes: number): void;
+}
+
+/** What may wait of datagrams until the agent allows more. */
+const DATAGRAMS_PENDING_MAX = 262_144;
 
 interface Pending {
   bytes: Buffer;
@@ -40,6 +57,11 @@ export class GuestStream {
   readonly #allowed: number[];
   readonly #consumed: number[];
   readonly #ended: boolean[];
+  readonly #growth: WindowGrowth | undefined;
+  readonly #datagrams: boolean;
+  #window: number;
+  #grown = 0;
+  #pendingBytes = 0;
   #credit: number;
   #pending: Pending[] = [];
   #finishing: (() => void) | undefined;
@@ -50,7 +72,10 @@ export class GuestStream {
     this.#link = link;
     this.#handler = handler;
     this.#credit = shape.sendCredit;
-    this.#allowed = Array.from({ length: shape.outputs }, () => link.receiveWindow);
+    this.#growth = shape.growth;
+    this.#datagrams = shape.datagrams ?? false;
+    this.#window = shape.receiveWindow ?? link.receiveWindow;
+    this.#allowed = Array.from({ length: shape.outputs }, () => this.#window);
     this.#consumed = Array.from({ length: shape.outputs }, () => 0);
     this.#ended = Array.from({ length: shape.outputs }, () => false);
   }
@@ -67,6 +92,15 @@ export class GuestStream {
       this.#pending.push({ bytes, done });
       this.#link.wantToSend(this);
     }
+  }
+
+  /** Sends one datagram when credit allows; what is too much to wait for is lost. */
+  writeDatagram(bytes: Buffer): void {
+    if (this.#over || this.#pendingBytes + bytes.length > DATAGRAMS_PENDING_MAX) return;
+    this.#pendingBytes += bytes.length;
+    this.write(bytes, () => {
+      this.#pendingBytes -= bytes.length;
+    });
   }
 
   /** No more bytes will be written; `done` is called once that is said, or when nobody cares any more. */
@@ -86,13 +120,14 @@ export class GuestStream {
   /** The consumer has taken bytes of a channel: the agent may send as many more. */
   consumed(channel: number, bytes: number): void {
     if (this.#over || this.#ended[channel]) return;
-    const total = (this.#consumed[channel] ?? 0) + bytes;
+    let total = (this.#consumed[channel] ?? 0) + bytes;
     // Few frames of credit, but always before the agent runs dry.
-    if (total < this.#link.receiveWindow / 4) {
+    if (total < this.#window / 4) {
       this.#consumed[channel] = total;
       return;
     }
     this.#consumed[channel] = 0;
+    total += this.#grow(total);
     this.#allowed[channel] = (this.#allowed[channel] ?? 0) + total;
     const payload = Buffer.allocUnsafe(4);
     payload.writeUInt32LE(total);
@@ -111,9 +146,9 @@ export class GuestStream {
   sendSome(): boolean {
     const first = this.#pending[0];
     if (first === undefined) return this.#sendEnd();
-    if (this.#credit === 0) return false;
-    const bytes = first.bytes.subarray(0, Math.min(DATA_MAX, this.#credit));
-    if (bytes.length > 0) this.#link.send(this.#header(FrameType.data, 0), bytes);
+    if (this.#credit === 0 || (this.#datagrams && this.#credit < first.bytes.length)) return false;
+    const bytes = this.#datagrams ? first.bytes : first.bytes.subarray(0, Math.min(DATA_MAX, this.#credit));
+    if (bytes.length > 0 || this.#datagrams) this.#link.send(this.#header(FrameType.data, 0), bytes);
     this.#credit -= bytes.length;
     first.bytes = first.bytes.subarray(bytes.length);
     if (first.bytes.length === 0) {
@@ -145,13 +180,22 @@ export class GuestStream {
     this.#link.forget(this, false);
   }
 
+  /** More than before, for a consumer that keeps up. */
+  #grow(wanted: number): number {
+    const bytes = Math.min(wanted, (this.#growth?.most ?? 0) - this.#window);
+    if (bytes <= 0 || !this.#growth?.take(bytes)) return 0;
+    this.#window += bytes;
+    this.#grown += bytes;
+    return bytes;
+  }
+
   #takeData(frame: Frame): void {
     const allowed = this.#allowed[frame.channel];
     if (allowed === undefined) throw new Error(`DATA on channel ${frame.channel}`);
     if (this.#ended[frame.channel]) throw new Error("DATA after END");
     if (frame.payload.length > allowed) throw new Error("more DATA than was allowed");
     this.#allowed[frame.channel] = allowed - frame.payload.length;
-    if (frame.payload.length > 0) this.#handler.data(frame.channel, frame.payload);
+    if (frame.payload.length > 0 || this.#datagrams) this.#handler.data(frame.channel, frame.payload);
   }
 
   #takeEnd(frame: Frame): void {
@@ -184,6 +228,7 @@ export class GuestStream {
 
   #finish(): void {
     this.#over = true;
+    if (this.#grown > 0) this.#growth?.giveBack(this.#grown);
     const pending = this.#pending;
     this.#pending = [];
     for (const each of pending) each.done(new Error("the stream has ended"));

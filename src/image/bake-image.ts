@@ -1,5 +1,6 @@
 import { ImageError } from "../errors.js";
 import type { Runtime } from "../machine/index.js";
+import { checkPolicy } from "../network/index.js";
 import {
   formatPlatform,
   hostPlatform,
@@ -21,6 +22,7 @@ import { type BakeOptions, runConfigurationOf, sizeOf } from "./options.js";
 /** Finds or makes the snapshot of an image, or of what is a snapshot already, and gives its folder. */
 export async function bakeImage(runtime: Runtime, reference: string, options: BakeOptions): Promise<string> {
   sizeOf(options);
+  if (options.egress !== undefined) checkPolicy(options.egress);
   await using content = await openImageOrSnapshot(reference, {
     platform: options.platform === undefined ? undefined : parsePlatform(options.platform),
     pull: options.pull,

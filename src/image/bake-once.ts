@@ -39,7 +39,7 @@ export async function bakeOnce(runtime: Runtime, source: BakeSource, options: Ba
   const { reference, manifestDigest, platform, config } = source;
   const size = sizeOf(options);
   const hostname = checkHostname(options.hostname ?? DEFAULT_HOSTNAME);
-  const state = { ...readyOf(options), warmupTag: warmupTagOf(options) };
+  const state = { ...readyOf(options), warmupTag: warmupTagOf(options), egress: options.egress };
   // Better no bake than one that cannot be started.
   if (state.ready !== "start") imageCommand(config);
   const placeFor = (template: Template) => {

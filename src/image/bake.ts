@@ -5,6 +5,7 @@ import type { Disk } from "../engine/index.js";
 import { BakeError, UsageError } from "../errors.js";
 import { log } from "../log.js";
 import { CAPTURE_FILES, forkMachine, Machine, type Runtime, type Template, templateSource } from "../machine/index.js";
+import { DEFAULT_EGRESS, DNS_ADDRESSES, type EgressPolicy } from "../network/index.js";
 import type { StoredLayer } from "../rootfs/index.js";
 import { Vm, type VmOrigin } from "../vm/index.js";
 import { type SnapshotMetadata, writeMetadata } from "./metadata.js";
@@ -31,6 +32,7 @@ export interface BakeInput {
   guestPort: number;
   /** It holds what a warm-up brought about. */
   captured?: boolean | undefined;
+  egress?: EgressPolicy | undefined;
 }
 
 /**
@@ -73,10 +75,11 @@ async function assemble(machine: Machine, input: BakeInput, signal: AbortSignal 
 }
 
 /** What is captured in the end is the bake itself, so a VM in the middle of it can be forked, but not be made an image. */
-function originOf(runtime: Runtime, { config, hostname }: BakeInput): VmOrigin {
+function originOf(runtime: Runtime, { config, hostname, egress }: BakeInput): VmOrigin {
   return {
     config,
     hostname,
+    egress: { policy: egress ?? DEFAULT_EGRESS },
     snapshot: async () => {
       throw new UsageError("a VM that is being baked cannot be made an image", {
         hint: "Take the snapshot of a VM that was started from the baked image.",
@@ -119,6 +122,7 @@ export async function captureSnapshot(
     | "ready"
     | "guestPort"
     | "captured"
+    | "egress"
   > & {
     layers: readonly { path: string; diffId: string }[];
   },
@@ -139,6 +143,7 @@ export async function captureSnapshot(
     ready: about.ready,
     guestPort: about.guestPort,
     captured: about.captured,
+    egress: about.egress,
     createdAt: new Date().toISOString(),
     template: { key, id, memoryMiB, vcpus, accelerator, hypervisor: runtime.hypervisor.identity },
     deviceState: checksum(await readFile(join(folder, CAPTURE_FILES.deviceState))),
@@ -162,5 +167,6 @@ function rootFiles(hostname: string) {
   return [
     { path: "/etc/hostname", mode: 0o644, content: `${hostname}\n` },
     { path: "/etc/hosts", mode: 0o644, content: hosts },
+    { path: "/etc/resolv.conf", mode: 0o644, content: `nameserver ${DNS_ADDRESSES[0]}\n` },
   ];
 }

@@ -14,8 +14,9 @@ import {
   type Runtime,
 } from "../machine/index.js";
 import { Delta } from "../memory/index.js";
+import { checkPolicy, DEFAULT_EGRESS, type EgressPolicy, type NetworkOptions } from "../network/index.js";
 import { isFor, parsePlatform } from "../oci/index.js";
-import type { AcquireOptions, PoolOptions } from "../pool/index.js";
+import type { PoolOptions } from "../pool/index.js";
 import type { LongWork } from "../progress.js";
 import { acquireLock, home, lease, rememberRoot, replace } from "../store/index.js";
 import { type PooledVm, type RunConfiguration, Vm, type VmOrigin } from "../vm/index.js";
@@ -24,12 +25,12 @@ import { bakeImage } from "./bake-image.js";
 import { snapshotId, takeBaked } from "./baked.js";
 import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
 import { type BakeOptions, checkName, DEFAULT_GUEST_PORT, DEFAULT_HOSTNAME, isName } from "./options.js";
-import { defaultPool, Pool } from "./pool.js";
+import { type AcquireVmOptions, defaultPool, Pool } from "./pool.js";
 import type { Ready } from "./ready.js";
 import { attachStorage, holdStorage, type StorageOptions } from "./storage.js";
 
 /** How a VM is started. */
-export interface StartOptions extends StorageOptions {
+export interface StartOptions extends StorageOptions, NetworkOptions {
   /** Host name and machine id of this VM; by default those of the image. */
   identity?: SessionIdentity;
   /** Whether the image's own command is started, if the image was baked for that (`before-workload`); true by default. */
@@ -125,7 +126,7 @@ export class Image {
     return this.#metadata.guestPort ?? DEFAULT_GUEST_PORT;
   }
 
-  /** Starts a microVM by restoring the snapshot. @throws VmError, CacheInvalidError, CacheMissError */
+  /** Starts a microVM by restoring the snapshot. @throws VmError, CacheInvalidError, CacheMissError, UsageError */
   async start(options: StartOptions = {}): Promise<Vm> {
     return (await this.#begin(options)).vm;
   }
@@ -134,7 +135,7 @@ export class Image {
    * A clean microVM out of the pool that all users of this snapshot in this process share, with the default {@link PoolOptions}.
    * @throws PoolExhaustedError when there is none in time, VmError, CacheInvalidError, CacheMissError
    */
-  acquire(options: AcquireOptions = {}): Promise<Vm> {
+  acquire(options: AcquireVmOptions = {}): Promise<Vm> {
     const pool = defaultPool(snapshotId(this.snapshotPath, this.#metadata), () => this.pool());
     return pool.acquire(options);
   }
@@ -148,15 +149,17 @@ export class Image {
         const { machine, vm } = await this.#begin(how);
         return { machine, workload: vm.workload };
       },
-      vmOf: (machine: Machine, pooled: PooledVm) => new Vm(machine, this.#origin(), {}, pooled),
+      vmOf: (machine: Machine, pooled: PooledVm, network: NetworkOptions) =>
+        new Vm(machine, this.#origin(network), {}, pooled),
     };
     return new Pool(this.#runtime, image, options);
   }
 
   /** Restores a machine, with its folders and volumes, and the image's own command started where the image was baked for that. */
   async #begin(
-    options: RestoreOptions & StorageOptions & Pick<StartOptions, "workload">,
+    options: RestoreOptions & StorageOptions & NetworkOptions & Pick<StartOptions, "workload">,
   ): Promise<{ machine: Machine; vm: Vm }> {
+    const origin = this.#origin(options);
     const storage = await holdStorage(options, this.#metadata.config.user);
     const machine = await this.#restore(options).catch((error: unknown) => {
       storage[Symbol.dispose]();
@@ -165,7 +168,7 @@ export class Image {
     void machine.ended.then(() => storage[Symbol.dispose]());
     try {
       await attachStorage(machine, storage, options.signal);
-      const vm = new Vm(machine, this.#origin(), options.identity);
+      const vm = new Vm(machine, origin, options.identity);
       if (this.ready !== "before-workload" || options.workload === false) return { machine, vm };
       await vm.startWorkload();
       options.signal?.throwIfAborted();
@@ -185,12 +188,14 @@ export class Image {
     return baked;
   }
 
-  /** What a VM is told of this image. */
-  #origin(): VmOrigin {
+  /** What a VM is told of this image. @throws UsageError when the policy is wrong */
+  #origin({ egress = this.#metadata.egress ?? DEFAULT_EGRESS, onEgress }: NetworkOptions): VmOrigin {
+    const policy = checkPolicy(egress);
     return {
       config: this.config,
+      egress: { policy, onEgress },
       hostname: this.#metadata.hostname ?? DEFAULT_HOSTNAME,
-      snapshot: (running, folder, hostname) => this.#snapshot(running, folder, hostname),
+      snapshot: (running, folder, hostname) => this.#snapshot(running, folder, { hostname, egress: policy }),
       fork: (running, identities, signal) => forkMachine(this.#runtime, running, identities, signal),
     };
   }
@@ -243,12 +248,12 @@ export class Image {
     return { template, disks: layers, delta, deviceState };
   }
 
-  async #snapshot(machine: Machine, path: string, hostname: string): Promise<Image> {
+  async #snapshot(machine: Machine, path: string, own: { hostname: string; egress: EgressPolicy }): Promise<Image> {
     const folder = resolve(path);
     await using _lock = await acquireLock(`${folder}.lock`);
     if (await exists(folder)) throw new UsageError(`${folder} is there already`, { hint: "Name a new folder." });
     // Whatever runs in it is in the snapshot: nothing is started anew with its VMs.
-    const taken = { name: basename(folder), key: randomUUID(), hostname, ready: "start" as const, captured: true };
+    const taken = { name: basename(folder), key: randomUUID(), ...own, ready: "start" as const, captured: true };
     const about = { ...this.#metadata, ...taken };
     const { layers } = about;
     // What was removed while the VM ran is still open in it, but a snapshot could not be started.

@@ -3,7 +3,7 @@ export type { CopySourceOptions } from "./copy-source.js";
 export { Image, type StartOptions } from "./image.js";
 export { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
 export type { BakeOptions, ForeignState } from "./options.js";
-export { closePools, Pool } from "./pool.js";
+export { type AcquireVmOptions, closePools, Pool } from "./pool.js";
 export { type PushedImage, type PushOptions, pushImage } from "./push-image.js";
 export type { Ready } from "./ready.js";
 export { type SavedImage, type SaveFormat, type SaveOptions, saveImage } from "./save-image.js";

@@ -11,6 +11,7 @@ import {
   spares,
   type Template,
 } from "../machine/index.js";
+import type { NetworkOptions } from "../network/index.js";
 import type { PoolSource } from "../pool/index.js";
 import type { PooledVm, Vm, Workload } from "../vm/index.js";
 
@@ -19,7 +20,7 @@ export interface PooledImage {
   memoryMiB: number;
   template(): Promise<Template>;
   restore(options: RestoreOptions): Promise<PooledMachine>;
-  vmOf(machine: Machine, pooled: PooledVm): Vm;
+  vmOf(machine: Machine, pooled: PooledVm, network: NetworkOptions): Vm;
 }
 
 /** What a pool holds. */

@@ -16,6 +16,15 @@ export const RunConfigurationSchema = v.object({
   user: v.string(),
 });
 
+const strings = v.pipe(v.array(v.string()), v.readonly());
+const EgressRules = v.object({
+  allow: v.optional(strings),
+  deny: v.optional(strings),
+  ports: v.optional(v.pipe(v.array(v.union([v.number(), v.string()])), v.readonly())),
+  maxBytesPerSecond: v.optional(v.number()),
+  dnsServers: v.optional(strings),
+});
+
 const Metadata = v.object({
   schema: v.literal(SCHEMA),
   name: v.string(),
@@ -44,6 +53,8 @@ const Metadata = v.object({
     hypervisor: v.string(),
   }),
   config: RunConfigurationSchema,
+  /** What its VMs may reach unless they are started with something else. */
+  egress: v.optional(v.union([v.picklist(["none", "public", "all"]), EgressRules])),
   /** The device state has no checksum of its own. */
   deviceState: v.object({ bytes: v.number(), crc32: v.number() }),
   /** From the lowest to the highest. Paths are absolute, or relative to the snapshot's folder. */

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { UsageError } from "../errors.js";
+import type { EgressPolicy } from "../network/index.js";
 import type { ImageConfig, PullPolicy, RegistryAuth } from "../oci/index.js";
 import type { LongWork } from "../progress.js";
 import { isEntry } from "../store/index.js";
@@ -56,12 +57,14 @@ export interface BakeOptions extends LongWork {
    * `bake`: it is baked anew from its layers, so that no device state of others is loaded by QEMU; see docs/artifacts.md.
    */
   foreignState?: ForeignState | undefined;
+  /** What the image's VMs may reach, already while it is baked; `public` by default. */
+  egress?: EgressPolicy | undefined;
   /** Where snapshots are kept, instead of the folder of {@link home}. */
   snapshotsDir?: string | undefined;
 }
 
 /** Raised when the same input would be baked into something else. */
-const BAKE = 3;
+const BAKE = 4;
 export const DEFAULT_HOSTNAME = "supermachine";
 export const DEFAULT_GUEST_PORT = 80;
 const DEFAULT_MEMORY_MIB = 256;
@@ -137,6 +140,8 @@ export interface BakedState {
   ready: Ready;
   guestPort: number;
   warmupTag?: string | undefined;
+  /** The policy that was asked for; what ran in the bake may have depended on it. */
+  egress?: EgressPolicy | undefined;
 }
 
 /** What an image is, whatever is made of it. */
@@ -151,10 +156,11 @@ export function bakeKey(
   config: RunConfiguration,
   templateId: string,
   hostname: string,
-  { ready, guestPort, warmupTag }: BakedState,
+  { ready, guestPort, warmupTag, egress }: BakedState,
 ): string {
   const diffIds = image.layers.map((layer) => layer.diffId);
-  const input = [BAKE, image.configDigest, diffIds, config, templateId, hostname, ready, guestPort, warmupTag];
+  const state = [ready, guestPort, warmupTag, egress];
+  const input = [BAKE, image.configDigest, diffIds, config, templateId, hostname, ...state];
   return createHash("sha256").update(JSON.stringify(input)).digest("hex");
 }
 

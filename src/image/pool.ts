@@ -1,8 +1,12 @@
 import { PoolExhaustedError } from "../errors.js";
 import { memoryLimit, memoryOf, type Runtime } from "../machine/index.js";
+import { checkPolicy, type NetworkOptions } from "../network/index.js";
 import { type AcquireOptions, type PoolOptions, type PoolStats, ResourcePool } from "../pool/index.js";
 import type { Vm } from "../vm/index.js";
 import { MachineSource, type PooledImage, type PooledMachine } from "./machine-source.js";
+
+/** How a microVM is taken out of a pool. */
+export interface AcquireVmOptions extends AcquireOptions, NetworkOptions {}
 
 /** All that are open, for {@link closePools}. */
 const open = new Set<Pool>();
@@ -38,10 +42,11 @@ export class Pool implements AsyncDisposable {
    * or {@link Vm.release}.
    * @throws PoolExhaustedError when there is none in time, PoolClosedError, VmError when none can be restored
    */
-  async acquire(options: AcquireOptions = {}): Promise<Vm> {
+  async acquire(options: AcquireVmOptions = {}): Promise<Vm> {
     this.#requireMemory();
+    if (options.egress !== undefined) checkPolicy(options.egress);
     const { resource, release } = await this.#pool.acquire(options);
-    return this.#image.vmOf(resource.machine, { workload: resource.workload, giveBack: release });
+    return this.#image.vmOf(resource.machine, { workload: resource.workload, giveBack: release }, options);
   }
 
   stats(): PoolStats {

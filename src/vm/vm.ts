@@ -4,6 +4,7 @@ import { UsageError, VmError } from "../errors.js";
 import type { ProcessInfo, SessionIdentity } from "../guest/index.js";
 import type { Image } from "../image/index.js";
 import { type ForkedMachines, isolation, type Machine, type MemoryUsage } from "../machine/index.js";
+import { Egress, type EgressOptions } from "../network/index.js";
 import { type ExecOptions, execRequest, type RunOptions, type RunResult } from "./exec-options.js";
 import { cloneIdentities, type Fork, type ForkOptions, forkOf } from "./fork.js";
 import { VmProcess } from "./process.js";
@@ -30,6 +31,8 @@ export interface VmOrigin {
   config: RunConfiguration;
   /** The host name that it was started with. */
   hostname: string;
+  /** What it may reach. */
+  egress: EgressOptions;
   /** Captures the machine, which has this host name, as a snapshot in `folder`. */
   snapshot(machine: Machine, folder: string, hostname: string): Promise<Image>;
   /** Clones the machine once for each identity. */
@@ -48,6 +51,7 @@ export interface PooledVm {
 export class Vm implements AsyncDisposable {
   readonly #own: Machine;
   readonly #origin: VmOrigin;
+  readonly #egress: Pick<Egress, "close">;
   readonly #giveBack: (() => void) | undefined;
   #released = false;
   #workload: Workload | undefined;
@@ -61,6 +65,8 @@ export class Vm implements AsyncDisposable {
     this.#giveBack = pooled?.giveBack;
     this.#workload = pooled?.workload;
     this.hostname = identity.hostname ?? origin.hostname;
+    this.#egress = Egress.open(machine.agent.network, origin.egress);
+    void machine.agent.closed.then(() => this.#egress.close());
   }
 
   /** Process id of the hypervisor that runs this VM. */
@@ -212,8 +218,10 @@ export class Vm implements AsyncDisposable {
    */
   async release(): Promise<void> {
     if (!this.#giveBack) return this.#own.stop();
-    if (!this.#released) this.#giveBack();
+    if (this.#released) return;
     this.#released = true;
+    this.#egress.close();
+    this.#giveBack();
   }
 
   /** The same as {@link release}. */

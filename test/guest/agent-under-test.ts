@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -46,7 +46,7 @@ export function compileHelper(name: string, path: string): void {
 export function sanitizedParserTest(): string {
   return compile(
     "parse-test",
-    ["src/wire.c", "src/request.c", "test/parse-test.c"].map((path) => join(GUEST, path)),
+    ["src/wire.c", "src/packet.c", "src/request.c", "test/parse-test.c"].map((path) => join(GUEST, path)),
     SANITIZE,
   );
 }
@@ -59,9 +59,16 @@ export interface AgentProcess extends AsyncDisposable {
   exited: Promise<number | null>;
 }
 
-/** Runs the agent as an ordinary process whose tasks see `root`. */
-export function startAgentProcess(build: Build, root = "/"): AgentProcess {
-  const child = spawn(program(build), ["--links", "3,4", "--root", root], {
+/** Whether an agent can have a network here: that takes a network namespace of its own, and eBPF. */
+export function canHaveNetwork(): boolean {
+  return spawnSync("unshare", ["--net", "ip", "link", "add", "type", "veth"]).status === 0;
+}
+
+/** Runs the agent as an ordinary process whose tasks see `root`; with `network` in a network namespace of its own. */
+export function startAgentProcess(build: Build, root = "/", network = false): AgentProcess {
+  const argv = [program(build), "--links", "3,4", "--root", root];
+  const [command = "", ...rest] = network ? ["unshare", "--net", ...argv, "--network"] : argv;
+  const child = spawn(command, rest, {
     stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"],
     env: { ASAN_OPTIONS: "detect_leaks=0:abort_on_error=0:exitcode=99" },
   });
@@ -103,9 +110,9 @@ export interface RunningAgent extends AsyncDisposable {
 
 export async function startAgent(
   build: Build,
-  options: { root?: string; connect?: ConnectOptions } = {},
+  options: { root?: string; connect?: ConnectOptions; network?: boolean } = {},
 ): Promise<RunningAgent> {
-  const process = startAgentProcess(build, options.root);
+  const process = startAgentProcess(build, options.root, options.network);
   const agent = await Agent.connect(process.links, { timeoutMs: 20_000, ...options.connect });
   return {
     agent,

@@ -14,7 +14,10 @@ const engine = vi.hoisted(() => ({ runtime: {} as object, template: undefined as
 vi.mock("../../src/machine/index.js", async (original) => ({
   ...(await original<typeof import("../../src/machine/index.js")>()),
   openRuntime: async () => engine.runtime,
-  findTemplate: async () => engine.template,
+  findTemplateById: async (_runtime: unknown, _size: unknown, wanted: { key: string; id: string }) => {
+    const there = engine.template as { key: string; id: string } | undefined;
+    return there?.key === wanted.key && there.id === wanted.id ? there : undefined;
+  },
 }));
 
 const STATE = Buffer.from("the device state");
@@ -34,7 +37,14 @@ beforeEach(() => {
   engine.template = { key: template.key, id: template.id, hardware: template };
   vi.spyOn(Machine, "restore").mockImplementation(async (_runtime, source) => {
     restored.push(source);
-    return { template: engine.template, disks: source.disks, capture } as unknown as Machine;
+    const agent = { network: { open: () => undefined }, closed: new Promise(() => undefined) };
+    return {
+      template: engine.template,
+      disks: source.disks,
+      capture,
+      agent,
+      ended: agent.closed,
+    } as unknown as Machine;
   });
 });
 afterEach(() => {

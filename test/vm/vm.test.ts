@@ -40,10 +40,12 @@ function vmThat(script: Script): Vm {
     },
     readFile: async (path: string) => Buffer.from(`content of ${path}`),
     writeFile: async (...args: unknown[]) => void files.push(args),
+    network: { open: () => undefined },
+    closed: new Promise(() => undefined),
   };
   const template = { hardware: { accelerator: "tcg" } };
   const unused = () => Promise.reject(new Error("unused"));
-  const origin = { config, hostname: "app", snapshot: unused, fork: unused };
+  const origin = { config, hostname: "app", egress: { policy: "none" as const }, snapshot: unused, fork: unused };
   return new Vm({ agent, template, pid: 77 } as unknown as Machine, origin);
 }
 
@@ -201,8 +203,12 @@ describe("a VM of a pool", () => {
 
   function pooled() {
     const calls: string[] = [];
-    const machine = { template, pid: 77, stop: async () => void calls.push("stop") } as unknown as Machine;
-    const origin = { config, hostname: "host" } as unknown as ConstructorParameters<typeof Vm>[1];
+    const network = { open: () => undefined, close: () => void calls.push("close network") };
+    const agent = { network, closed: new Promise(() => undefined) };
+    const machine = { template, agent, pid: 77, stop: async () => void calls.push("stop") } as unknown as Machine;
+    const origin = { config, hostname: "host", egress: { policy: "none" } } as unknown as ConstructorParameters<
+      typeof Vm
+    >[1];
     return {
       calls,
       vm: new Vm(machine, origin, {}, { workload: undefined, giveBack: () => void calls.push("give back") }),
@@ -217,7 +223,7 @@ describe("a VM of a pool", () => {
       await scoped.release();
     }
     await vm.stop();
-    expect(calls).toEqual(["give back"]);
+    expect(calls).toEqual(["close network", "give back"]);
     expect(vm.pid).toBe(77);
     for (const use of [
       vm.run(["true"]),
@@ -235,7 +241,7 @@ describe("a VM of a pool", () => {
     const { calls, vm } = pooled();
     await vm.stop();
     await vm.release();
-    expect(calls).toEqual(["stop", "give back"]);
+    expect(calls).toEqual(["stop", "close network", "give back"]);
   });
 
   test("is not what others are: they are ended by their release", async () => {

@@ -68,6 +68,8 @@ function whyNotRestored(runtime: Runtime, { config }: Artifact, options: BakeOpt
   const asked = [entrypoint, cmd, env, workdir, user].some((each) => each !== undefined);
   if (asked) return "another configuration is asked for";
   if (options.hostname !== undefined && options.hostname !== hostname) return "another host name is asked for";
+  // What its VMs may reach is not the maker's to say; `image.start` takes a policy, too.
+  if (options.egress !== undefined) return "a network policy of its own is asked for";
   const { ready = config.ready, guestPort = config.guestPort, warmup } = options;
   if (ready !== config.ready || guestPort !== config.guestPort || warmup !== undefined) {
     return "another moment is asked for";
