@@ -10,11 +10,13 @@ process.on("exit", () => {
 /**
  * Starts QEMU so that it cannot outlive us and cannot gain anything: on Linux under `setpriv`, which asks the kernel for
  * a SIGKILL at our death and, for root, drops every capability for good. stdin is empty, stdout and stderr are
- * pipes, and descriptors 3 to 6 are sockets.
+ * pipes, and descriptors 3 to 6 are sockets. It has a session of its own: Ctrl-C in our terminal is for us to answer, not the end
+ * of every guest before we can end them in order.
  */
 export function launch(binary: string, args: readonly string[]): ChildProcess {
   const [command = binary, ...rest] = [...confinement(), binary, ...args];
-  const child = spawn(command, rest, { stdio: ["ignore", "pipe", "pipe", "pipe", "pipe", "pipe", "pipe"] });
+  const stdio = ["ignore", "pipe", "pipe", "pipe", "pipe", "pipe", "pipe"] as const;
+  const child = spawn(command, rest, { stdio: [...stdio], detached: true });
   living.add(child);
   child.once("exit", () => living.delete(child));
   child.once("error", () => living.delete(child));

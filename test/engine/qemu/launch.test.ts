@@ -56,6 +56,17 @@ describe.skipIf(process.platform !== "linux")("on Linux a launched program", () 
       expect(status).toMatch(new RegExp(`^${set}:\\s*0+$`, "m"));
   });
 
+  test("is not reached by the signals of our terminal", async () => {
+    const child = sh("echo ready; exec sleep 1000");
+    await once(child.stdout as NodeJS.ReadableStream, "data");
+    // PID (NAME) STATE PARENT GROUP SESSION ...
+    const [, , group, session] = readFileSync(`/proc/${child.pid}/stat`, "utf8")
+      .replace(/^.*\) /, "")
+      .split(" ");
+    child.kill("SIGKILL");
+    expect([group, session]).toEqual([String(child.pid), String(child.pid)]);
+  });
+
   test.each([
     ["is killed", (child: ReturnType<typeof fork>) => child.kill("SIGKILL")],
     ["exits", (child: ReturnType<typeof fork>) => child.send("exit")],
