@@ -15,7 +15,14 @@ export {
 } from "./daemon/index.js";
 export { type Diagnosis, doctor, type Finding } from "./doctor/index.js";
 export * from "./errors.js";
-export { ExecFailure, type ProcessInfo } from "./guest/index.js";
+export {
+  ExecFailure,
+  type FileEvent,
+  type FileInfo,
+  type FileType,
+  FileWatcher,
+  type ProcessInfo,
+} from "./guest/index.js";
 export {
   type AcquireVmOptions,
   type BakeOptions,
@@ -82,9 +89,11 @@ export {
   type RunResult,
   type StagedFile,
   Vm,
+  VmFiles,
   VmProcess,
   Workload,
   type WriteFileOptions,
+  type WriteStreamOptions,
 } from "./vm/index.js";
 export {
   createVolume,

@@ -113,14 +113,6 @@ static _Noreturn void written(void) {
   task_done(&writer);
 }
 
-/* A device or pipe cannot be replaced, only written to. */
-static _Noreturn void write_in_place(const char *path) {
-  int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-  if (fd < 0) cannot(errno, "opening", path);
-  copy_in(fd, path);
-  written();
-}
-
 static void resolve_owner(const struct file_request *request, struct user *user) {
   int error = user_resolve(user, request->user);
   if (error) task_fail(error, STAGE_USER, "user %.200s: not in /etc/passwd or /etc/group", request->user);
@@ -132,6 +124,28 @@ static void set_owner_and_mode(int fd, const char *path, uid_t uid, gid_t gid, m
   if ((stat.st_uid != uid || stat.st_gid != gid) && fchown(fd, uid, gid) < 0) undo(errno, "giving an owner to", path);
   /* After the owner: a change of owner clears set-user-ID. */
   if (fchmod(fd, mode) < 0) undo(errno, "setting the mode of", path);
+}
+
+/* A device or pipe cannot be replaced, only written to; and a part of a file is written where it is. */
+static _Noreturn void write_in_place(const struct file_request *request, const char *path, bool exists) {
+  static struct user user;
+  bool parts = request->flags & WRITE_IN_PLACE;
+  int flags = O_WRONLY | O_CLOEXEC | O_NOCTTY;
+  if (parts) flags |= (request->flags & WRITE_APPEND ? O_APPEND : 0) | (request->flags & WRITE_TRUNCATE ? O_TRUNC : 0);
+  if (!exists) {
+    resolve_owner(request, &user);
+    int error = request->flags & WRITE_CREATE_PARENTS ? path_make_parents(path, user.uid, user.gid) : 0;
+    if (error) cannot(error, "making the folders above", path);
+    flags |= O_CREAT;
+  }
+  int fd = open(path, flags, 0600);
+  if (fd < 0) cannot(errno, "opening", path);
+  if (!exists) set_owner_and_mode(fd, path, user.uid, user.gid, request->has_mode ? request->mode : DEFAULT_MODE);
+  if (request->offset > INT64_MAX) cannot(EINVAL, "seeking in", path);
+  if (parts && request->offset > 0 && lseek(fd, (off_t)request->offset, SEEK_SET) < 0) cannot(errno, "seeking in", path);
+  copy_in(fd, path);
+  if (close(fd) < 0) cannot(errno, "writing", path);
+  written();
 }
 
 static void replace(const struct file_request *request, const char *path, const struct stat *old) {
@@ -167,7 +181,7 @@ void file_write_run(const struct file_request *request) {
   if (!exists && errno != ENOENT) cannot(errno, "looking at", path);
   size_t length = strlen(path);
   if ((exists && S_ISDIR(old.st_mode)) || path[length - 1] == '/') cannot(EISDIR, "writing", path);
-  if (exists && !S_ISREG(old.st_mode)) write_in_place(path);
+  if ((exists && !S_ISREG(old.st_mode)) || request->flags & WRITE_IN_PLACE) write_in_place(request, path, exists);
   replace(request, path, exists ? &old : NULL);
   written();
 }

@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "records.h"
 #include "task.h"
 
 #include <ctype.h>
@@ -12,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { COMMAND_LINE_MAX = 4096, RECORD_SIZE = COMMAND_LINE_MAX + 512, STAT_SIZE = 1024 };
+enum { COMMAND_LINE_MAX = 4096, STAT_SIZE = 1024 };
 
 /* --- listing --- */
 
@@ -63,18 +64,7 @@ static uint32_t flags_of(unsigned pid) {
   return stream ? IS_COMMAND | (stream->keep ? IS_KEPT : 0) : 0;
 }
 
-static void say(const struct writer *writer) {
-  uint32_t length = (uint32_t)writer->used - 4;
-  for (int i = 0; i < 4; i++) writer->bytes[i] = (uint8_t)(length >> (8 * i));
-  for (size_t done = 0; done < writer->used;) {
-    ssize_t written = write(TASK_OUTPUT, writer->bytes + done, writer->used - done);
-    if (written < 0 && errno != EINTR) _exit(1);
-    if (written > 0) done += (size_t)written;
-  }
-}
-
 static void list_one(int all, const char *name) {
-  static uint8_t record[RECORD_SIZE];
   static char arguments[COMMAND_LINE_MAX];
   struct status status;
   struct stat owner;
@@ -85,7 +75,7 @@ static void list_one(int all, const char *name) {
     ssize_t length = read_of(process, "cmdline", arguments, sizeof arguments);
     unsigned pid = (unsigned)atoi(name);
     long tick = sysconf(_SC_CLK_TCK);
-    struct writer writer = {.bytes = record, .size = sizeof record, .used = 4};
+    struct writer writer = record_begin();
     write_uint(&writer, 1, 4, pid);
     write_uint(&writer, 2, 4, status.parent);
     write_uint(&writer, 3, 4, owner.st_uid);
@@ -96,7 +86,7 @@ static void list_one(int all, const char *name) {
     write_uint(&writer, 8, 8, status.ticks * 1000 / (unsigned long long)tick);
     write_uint(&writer, 9, 8, status.started * 1000 / (unsigned long long)tick);
     write_uint(&writer, 10, 4, flags_of(pid));
-    say(&writer);
+    record_end(&writer);
   }
   close(process);
 }
@@ -115,6 +105,7 @@ void processes_run(void) {
   for (struct dirent *entry; (entry = readdir(folder));) {
     if (isdigit((unsigned char)entry->d_name[0]) && atoi(entry->d_name) != own) list_one(dirfd(folder), entry->d_name);
   }
+  records_flush();
   done();
 }
 

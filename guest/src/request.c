@@ -1,27 +1,10 @@
-#include "request.h"
+#include "request_parts.h"
 
 #include <string.h>
 
 /* Touched only as far as a request needs. The last entry of each stays NULL. */
 static char *argv_table[STRINGS_MAX + 1];
 static char *env_table[STRINGS_MAX + 1];
-
-static const char *read_uint(const struct field *field, size_t size, uint64_t *value) {
-  return field_uint(field, size, value) ? NULL : "an integer field of the wrong size";
-}
-
-#define READ_UINT(FIELD, TARGET)                                          \
-  do {                                                                    \
-    uint64_t value_ = 0;                                                  \
-    const char *wrong_ = read_uint((FIELD), sizeof(TARGET), &value_);     \
-    if (wrong_) return wrong_;                                            \
-    (TARGET) = (__typeof__(TARGET))value_;                                \
-  } while (0)
-
-static const char *read_string(struct field *field, size_t max, const char **target) {
-  *target = field_string(field, max);
-  return *target ? NULL : "a string that is too long or holds a NUL";
-}
 
 static const char *add_string(struct field *field, char **table, size_t *count) {
   if (*count == STRINGS_MAX) return "more than 16384 strings";
@@ -32,8 +15,6 @@ static const char *add_string(struct field *field, char **table, size_t *count) 
   table[*count] = NULL;
   return NULL;
 }
-
-static const char *unknown(const struct field *field) { return field_ignorable(field) ? NULL : "an unknown field"; }
 
 /* Of a plan, only the argv of the wanted step is kept; the others must be strings all the same. */
 static const char *argument(struct exec_request *exec, struct field *field) {
@@ -66,25 +47,6 @@ static const char *exec_field(struct exec_request *exec, struct field *field) {
     case 7: READ_UINT(field, exec->cols); return NULL;
     case 32: return limit(exec, field);
     case 33: READ_UINT(field, exec->keep); return exec->keep > KEEP_MAX ? "more output to keep than 16 MiB" : NULL;
-    default: return unknown(field);
-  }
-}
-
-static const char *read_field(struct file_request *file, struct field *field) {
-  switch (field->tag) {
-    case 1: return read_string(field, PATH_LENGTH_MAX, &file->path);
-    case 2: READ_UINT(field, file->offset); return NULL;
-    case 3: READ_UINT(field, file->length); return NULL;
-    default: return unknown(field);
-  }
-}
-
-static const char *write_field(struct file_request *file, struct field *field) {
-  switch (field->tag) {
-    case 1: return read_string(field, PATH_LENGTH_MAX, &file->path);
-    case 2: READ_UINT(field, file->mode); file->has_mode = true; return file->mode > 07777 ? "a file mode above 07777" : NULL;
-    case 3: return read_string(field, USER_LENGTH_MAX, &file->user);
-    case 4: READ_UINT(field, file->flags); return (file->flags & ~(uint32_t)WRITE_FLAGS) ? "an unknown write flag" : NULL;
     default: return unknown(field);
   }
 }
@@ -222,8 +184,11 @@ static const char *connect_field(struct connect_request *connect, struct field *
 static const char *open_field(struct request *request, struct field *field) {
   switch (request->kind) {
     case KIND_EXEC: return exec_field(&request->exec, field);
-    case KIND_FILE_READ: return read_field(&request->file, field);
-    case KIND_FILE_WRITE: return write_field(&request->file, field);
+    case KIND_FILE_READ:
+    case KIND_FILE_WRITE:
+    case KIND_FILE_CHANGE:
+    case KIND_FILE_LIST:
+    case KIND_FILE_WATCH: return parse_file_field(request, field);
     case KIND_ASSEMBLE: return assemble_field(&request->assemble, field);
     case KIND_SHUTDOWN: return shutdown_field(request, field);
     case KIND_AWAIT_LISTENER: return listener_field(&request->listener, field);
@@ -243,7 +208,7 @@ static const char *open_field(struct request *request, struct field *field) {
 
 static bool is_known(uint16_t kind) {
   bool of_network = kind >= KIND_NETWORK && kind <= KIND_CONNECT_UDP;
-  bool of_processes = kind >= KIND_PLAN && kind <= KIND_SIGNAL;
+  bool of_processes = kind >= KIND_PLAN && kind <= KIND_FILE_WATCH;
   bool other = kind == KIND_AWAIT_LISTENER || kind == KIND_VOLUME || kind == KIND_FUSE;
   return (kind >= KIND_EXEC && kind <= KIND_SHUTDOWN) || of_network || of_processes || other;
 }
@@ -268,9 +233,8 @@ static const char *missing(const struct request *request) {
   }
   if ((request->kind == KIND_ATTACH && request->pid == 0) || (request->kind == KIND_SIGNAL && request->signal.pid == 0)) return "no pid";
   if (request->kind == KIND_AWAIT_LISTENER && request->listener.port == 0) return "no port";
-  if (request->kind == KIND_FILE_READ || request->kind == KIND_FILE_WRITE) {
-    if (!request->file.path || !request->file.path[0]) return "no path";
-  }
+  const char *wrong = missing_of_file(request);
+  if (wrong) return wrong;
   if (request->kind == KIND_VOLUME && (!request->volume.path || request->volume.path[0] != '/')) return "no absolute path";
   if (request->kind == KIND_FUSE && (!request->fuse.path || request->fuse.path[0] != '/')) return "no absolute path";
   if (request->kind == KIND_ACCEPT && request->accept.syn.length == 0) return "no SYN";

@@ -19,13 +19,20 @@ enum request_kind {
   KIND_ATTACH,
   KIND_PROCESSES,
   KIND_SIGNAL,
+  KIND_FILE_CHANGE,
+  KIND_FILE_LIST,
+  KIND_FILE_WATCH,
   KIND_AWAIT_LISTENER = 40,
   KIND_VOLUME = 48,
   KIND_FUSE = 56,
 };
 
 enum exec_flag { EXEC_STDIN = 1, EXEC_MERGED = 2, EXEC_TTY = 4, EXEC_CREATE_CWD = 8, EXEC_CGROUP = 16, EXEC_FLAGS = 31 };
-enum write_flag { WRITE_CREATE_PARENTS = 1, WRITE_FLAGS = 1 };
+enum write_flag { WRITE_CREATE_PARENTS = 1, WRITE_IN_PLACE = 2, WRITE_APPEND = 4, WRITE_TRUNCATE = 8, WRITE_FLAGS = 15 };
+enum change { CHANGE_MKDIR = 1, CHANGE_REMOVE, CHANGE_RENAME, CHANGE_CHMOD, CHANGE_CHOWN, CHANGE_SYMLINK };
+enum change_flag { CHANGE_PARENTS = 1, CHANGE_RECURSIVE = 2, CHANGE_FORCE = 4, CHANGE_NO_FOLLOW = 8, CHANGE_FLAGS = 15 };
+enum list_flag { LIST_RECURSIVE = 1, LIST_FOLLOW = 2, LIST_SELF = 4, LIST_FLAGS = 7 };
+enum watch_flag { WATCH_RECURSIVE = 1, WATCH_FLAGS = 1 };
 enum mount_flag { MOUNT_READ_ONLY = 1, MOUNT_FLAGS = 1 };
 enum control_operation { CONTROL_SIGNAL = 1, CONTROL_RESIZE, CONTROL_DETACH };
 
@@ -100,6 +107,22 @@ struct file_request {
   bool has_mode;
 };
 
+struct change_request {
+  const char *path;
+  const char *target; /* of a rename or a link */
+  const char *user;
+  uint16_t change;
+  uint32_t mode;
+  uint32_t flags;
+  bool has_mode;
+};
+
+/* What is looked at: a listing or a watch. */
+struct look_request {
+  const char *path;
+  uint32_t flags;
+};
+
 struct assemble_request {
   uint16_t luns[LAYERS_MAX];
   size_t layers;
@@ -159,6 +182,8 @@ struct request {
     struct network_request network;
     struct accept_request accept;
     struct connect_request connect;
+    struct change_request change;
+    struct look_request look;
     uint32_t grace_ms;
     uint32_t pid;
   };

@@ -134,6 +134,9 @@ static _Noreturn void run_built_in(const struct request *request, const struct e
   if (request->kind == KIND_EXEC) plan_write_files(&request->exec);
   if (request->kind == KIND_PROCESSES) processes_run();
   if (request->kind == KIND_SIGNAL) signal_run(&request->signal);
+  if (request->kind == KIND_FILE_CHANGE) change_run(&request->change);
+  if (request->kind == KIND_FILE_LIST) list_run(&request->look);
+  if (request->kind == KIND_FILE_WATCH) watch_run(&request->look);
   if (request->kind == KIND_FILE_READ) file_read_run(&request->file);
   file_write_run(&request->file);
 }
@@ -190,6 +193,10 @@ static int make_terminal(struct ends *ends, const struct exec_request *exec) {
   return ends->ours[0] < 0 || ends->theirs[1] < 0 || ends->theirs[2] < 0 ? errno : 0;
 }
 
+static bool says_much(enum request_kind kind) {
+  return kind == KIND_FILE_READ || kind == KIND_PROCESSES || kind == KIND_FILE_LIST || kind == KIND_FILE_WATCH;
+}
+
 static int make_ends(struct ends *ends, const struct request *request) {
   int error = 0;
   if (request->kind == KIND_EXEC) {
@@ -204,8 +211,7 @@ static int make_ends(struct ends *ends, const struct request *request) {
   }
   error = make_pipe(ends, 3, false);
   if (!error && request->kind == KIND_FUSE) error = fuse_open(&ends->ours[1], &ends->theirs[1]);
-  bool says_much = request->kind == KIND_FILE_READ || request->kind == KIND_PROCESSES;
-  if (!error && says_much) error = make_pipe(ends, 1, false);
+  if (!error && says_much(request->kind)) error = make_pipe(ends, 1, false);
   if (!error && request->kind == KIND_FILE_WRITE) error = make_pipe(ends, 0, true);
   return error;
 }
@@ -278,7 +284,7 @@ static int watch(struct stream *stream, uint32_t slot, const struct ends *ends) 
 
 /* File tasks of the bulk link move much at a time; a smaller pipe than asked for is only slower. */
 static void widen_pipe(const struct stream *stream, const struct ends *ends) {
-  if (stream->kind == KIND_FILE_READ && ends->ours[1] >= 0) (void)fcntl(ends->ours[1], F_SETPIPE_SZ, BULK_PIPE);
+  if ((stream->kind == KIND_FILE_READ || stream->kind == KIND_FILE_LIST) && ends->ours[1] >= 0) (void)fcntl(ends->ours[1], F_SETPIPE_SZ, BULK_PIPE);
   if (stream->kind == KIND_FILE_WRITE && ends->ours[0] >= 0) (void)fcntl(ends->ours[0], F_SETPIPE_SZ, BULK_PIPE);
 }
 

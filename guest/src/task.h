@@ -39,6 +39,9 @@ _Noreturn void listener_run(const struct listener_request *request);
 _Noreturn void volume_run(const struct volume_request *request);
 _Noreturn void shutdown_run(uint32_t grace_ms);
 _Noreturn void processes_run(void);
+_Noreturn void change_run(const struct change_request *request);
+_Noreturn void list_run(const struct look_request *request);
+_Noreturn void watch_run(const struct look_request *request);
 _Noreturn void signal_run(const struct signal_request *request);
 
 #endif

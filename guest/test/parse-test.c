@@ -117,6 +117,7 @@ static void test_refusals(void) {
     {KIND_FUSE, 1, "relative", 8},    {KIND_FUSE, 2, "\2\0\0\0", 4},   {KIND_FUSE, 4, "x", 1},
     {KIND_EXEC, 32, "\7", 1},         {KIND_EXEC, 34, "", 0},          {KIND_PLAN, 34, "", 0},             {KIND_PLAN, 35, "abc", 3},
     {KIND_EXEC, 33, "\1\0\0\1", 4},   {KIND_SIGNAL, 2, "\101\0\0\0", 4}, {KIND_ATTACH, 1, "\0\0\0\0", 4}, {KIND_PROCESSES, 1, "", 0},
+    {KIND_FILE_CHANGE, 1, "/a", 2},   {KIND_FILE_CHANGE, 6, "\7\0", 2}, {KIND_FILE_LIST, 4, "\10\0\0\0", 4}, {KIND_FILE_WATCH, 1, "", 0},
     {KIND_ASSEMBLE, 32, "a", 1},      {KIND_ASSEMBLE, 32, "=b", 2},    {KIND_ASSEMBLE, 32, "a../b=c", 7},   {KIND_ASSEMBLE, 32, "/a=b", 4},
     {KIND_VOLUME, 1, "\xff\xff", 2}, {KIND_VOLUME, 2, "relative", 8},  {KIND_VOLUME, 3, "\2\0\0\0", 4},
     {KIND_NETWORK, 1, "\2\0\0\0", 4}, {KIND_NETWORK, 2, "x", 1},   {KIND_ACCEPT, 1, "\x45", 1},       {KIND_ACCEPT, 2, "x", 1},

@@ -85,6 +85,12 @@ static void check_request(const struct request *request, const uint8_t *payload,
     case KIND_ATTACH: check(request->pid != 0); break;
     case KIND_SIGNAL: check(request->signal.pid != 0 && request->signal.signal <= 64); break;
     case KIND_PROCESSES: break;
+    case KIND_FILE_CHANGE:
+      check(request->change.path[0] && strlen(request->change.path) <= PATH_LENGTH_MAX && request->change.mode <= 07777);
+      check(request->change.change >= CHANGE_MKDIR && request->change.change <= CHANGE_SYMLINK);
+      break;
+    case KIND_FILE_LIST:
+    case KIND_FILE_WATCH: check(request->look.path[0] && strlen(request->look.path) <= PATH_LENGTH_MAX); break;
     case KIND_SHUTDOWN: break;
     case KIND_NETWORK: break;
     case KIND_ACCEPT: check_syn(&request->accept.syn); break;

@@ -1,12 +1,12 @@
 import { randomBytes } from "node:crypto";
-import type { Duplex, Readable } from "node:stream";
+import type { Duplex } from "node:stream";
 import { VmError } from "../errors.js";
 import { type AssembleRequest, encodeAssemble, encodeShutdown } from "./assemble.js";
 import type { ExecRequest } from "./exec-request.js";
 import { decodeFailure, ResultKind } from "./failure.js";
 import { FieldWriter } from "./fields.js";
-import { type FileContent, openRead, type ReadOptions, readFile, type WriteOptions, writeFile } from "./files.js";
 import { type FuseHandler, type FuseRequest, mountFuse } from "./fuse.js";
+import { GuestFiles } from "./guest-files.js";
 import { Link } from "./link.js";
 import { encodeAwaitListener } from "./listener.js";
 import { GuestNetwork } from "./network.js";
@@ -42,6 +42,7 @@ export class Agent {
   readonly closed: Promise<Error | undefined>;
   /** What the guest's programs send, and connections to their ports. */
   readonly network: GuestNetwork;
+  readonly files: GuestFiles;
   readonly #control: Link;
   readonly #bulk: Link;
   #end: (error: Error | undefined) => void = () => {};
@@ -55,6 +56,7 @@ export class Agent {
     this.#control = new Link(links.control, { name: "control", sendCredit: 65_536, receiveWindow: 65_536 }, fail);
     this.#bulk = new Link(links.bulk, { name: "bulk", sendCredit: 262_144, receiveWindow: 1_048_576 }, fail);
     this.network = new GuestNetwork(this.#bulk);
+    this.files = new GuestFiles(this.#bulk);
   }
 
   /** Begins a session on both links: streams of an earlier one are gone, the guest has the time and fresh randomness. */
@@ -97,21 +99,6 @@ export class Agent {
   /** Sends a signal to any process of the workload; false when there is none of that number. */
   signal(pid: number, signal: NodeJS.Signals | number, group = false): Promise<boolean> {
     return signalProcess(this.#control, pid, signal, group);
-  }
-
-  /** Rejects with GuestFileError. */
-  readFile(path: string, options?: ReadOptions): Promise<Buffer> {
-    return readFile(this.#bulk, path, options);
-  }
-
-  /** The file as a stream, for what is large. */
-  openRead(path: string, options?: ReadOptions): Readable {
-    return openRead(this.#bulk, path, options);
-  }
-
-  /** Writes a file as a whole or not at all. Rejects with GuestFileError. */
-  writeFile(path: string, data: FileContent, options?: WriteOptions): Promise<void> {
-    return writeFile(this.#bulk, path, data, options);
   }
 
   /** Mounts the layers on these LUNs and makes them the workload's root. Once in a guest's life. */

@@ -8,6 +8,7 @@ export class ChannelReadable extends Readable {
   readonly #waiting = new WaitingBytes(() => this.#flow());
   #wanted = false;
   #ended = false;
+  #finished = false;
 
   /** `consumed` is told of bytes that have left the channel's window. */
   constructor(consumed: (bytes: number) => void) {
@@ -23,11 +24,12 @@ export class ChannelReadable extends Readable {
 
   /** Whether all has come. */
   get finished(): boolean {
-    return this.#ended;
+    return this.#finished;
   }
 
   /** Nothing more will come. */
   finish(): void {
+    this.#finished = true;
     this.#ended = true;
     this.#flow();
   }

@@ -1,14 +1,14 @@
-import type { Readable } from "node:stream";
+import { type Readable, Writable } from "node:stream";
 import { GuestFileError, UsageError, VmError } from "../errors.js";
 import { ChannelReadable } from "./channel.js";
-import { decodeFailure, ResultKind } from "./failure.js";
+import { decodeFailure, type Failure, ResultKind } from "./failure.js";
 import { FieldWriter } from "./fields.js";
 import type { Link } from "./link.js";
 import type { GuestStream, StreamHandler } from "./stream.js";
 
 const KIND_FILE_READ = 2;
 const KIND_FILE_WRITE = 3;
-const FLAG_CREATE_PARENTS = 1;
+const FLAG = { createParents: 1, inPlace: 2, append: 4, truncate: 8 } as const;
 /** A guest may send without end; more than this is for {@link openRead}. */
 const READ_MAX = 2 ** 31 - 1;
 
@@ -27,6 +27,8 @@ export interface WriteOptions {
   user?: string;
   /** Make the folders that are missing. */
   createParents?: boolean;
+  /** Write into the file that is there (or a new one) instead of replacing it: from `offset` on, at its end, or after emptying it. */
+  inPlace?: { offset?: number; append?: boolean; truncate?: boolean };
   signal?: AbortSignal;
 }
 
@@ -35,7 +37,15 @@ export type FileContent = string | Uint8Array | Readable | AsyncIterable<Uint8Ar
 
 /** The file's bytes as they come. Fails with GuestFileError or VmError. */
 export function openRead(link: Link, path: string, options: ReadOptions = {}): Readable {
-  const payload = encodeRead(path, options);
+  return openChannel(link, encodeRead(path, options), { verb: "read", path, signal: options.signal });
+}
+
+/** A stream whose channel is all that matters. Fails with GuestFileError, which names what was done with the path, or VmError. */
+export function openChannel(
+  link: Link,
+  payload: Buffer,
+  { verb, path, signal }: { verb: string; path: string; signal?: AbortSignal | undefined },
+): Readable {
   let stream: GuestStream | undefined;
   const readable = new ChannelReadable((bytes) => stream?.consumed(0, bytes));
   let ended = false;
@@ -45,7 +55,7 @@ export function openRead(link: Link, path: string, options: ReadOptions = {}): R
       ended = true;
     },
     result: (kind, result) => {
-      if (kind === ResultKind.failed) readable.destroy(fileError(result, "read", path));
+      if (kind === ResultKind.failed) readable.destroy(fileError(decodeFailure(result), verb, path));
       else if (kind === ResultKind.done && ended) readable.finish();
       else throw new Error(`an unexpected RESULT ${kind} for a file`);
       return true;
@@ -54,7 +64,7 @@ export function openRead(link: Link, path: string, options: ReadOptions = {}): R
   };
   stream = link.open(payload, 1, handler);
   readable.once("close", () => stream?.close());
-  abortWith(options.signal, readable);
+  abortWith(signal, readable);
   return readable;
 }
 
@@ -80,19 +90,51 @@ export async function writeFile(
   content: FileContent,
   options: WriteOptions = {},
 ): Promise<void> {
+  const { stream, outcome, release } = startWrite(link, path, options);
+  try {
+    await Promise.race([send(stream, content), outcome]);
+    await outcome;
+  } finally {
+    release();
+    // Closed early, nothing of the file is left behind; after its end this does nothing.
+    stream.close();
+  }
+}
+
+/** Writes the file as its bytes come. Until its end, a file that is replaced is as it was. Fails with GuestFileError or VmError. */
+export function openWrite(link: Link, path: string, options: WriteOptions = {}): Writable {
+  const { stream, outcome, release } = startWrite(link, path, options);
+  const writable = new Writable({
+    highWaterMark: 65_536,
+    // When the stream is over, its outcome tells why.
+    write: (chunk: Buffer, _encoding, done) => stream.write(chunk, (error) => (error ? outcome.catch(done) : done())),
+    final: (done) => {
+      stream.end(() => {});
+      outcome.then(() => done(), done);
+    },
+    destroy: (error, done) => {
+      release();
+      stream.close();
+      done(error);
+    },
+  });
+  outcome.catch((error: Error) => writable.destroy(error));
+  return writable;
+}
+
+function startWrite(link: Link, path: string, options: WriteOptions) {
   options.signal?.throwIfAborted();
   const payload = encodeWrite(path, options);
-  let stream: GuestStream | undefined;
   let settle: { resolve: () => void; reject: (error: unknown) => void } | undefined;
   const outcome = new Promise<void>((resolve, reject) => {
     settle = { resolve, reject };
   });
   outcome.catch(() => {});
-  stream = link.open(payload, 0, {
+  const stream = link.open(payload, 0, {
     data: () => {},
     end: () => {},
     result: (kind, result) => {
-      if (kind === ResultKind.failed) settle?.reject(fileError(result, "write", path));
+      if (kind === ResultKind.failed) settle?.reject(fileError(decodeFailure(result), "write", path));
       else if (kind === ResultKind.done) settle?.resolve();
       else throw new Error(`an unexpected RESULT ${kind} for a file`);
       return true;
@@ -100,18 +142,11 @@ export async function writeFile(
     failed: (error) => settle?.reject(error),
   });
   const abort = (): void => {
-    stream?.close();
+    stream.close();
     settle?.reject(options.signal?.reason);
   };
   options.signal?.addEventListener("abort", abort, { once: true });
-  try {
-    await Promise.race([send(stream, content), outcome]);
-    await outcome;
-  } finally {
-    options.signal?.removeEventListener("abort", abort);
-    // Closed early, nothing of the file is left behind; after its end this does nothing.
-    stream.close();
-  }
+  return { stream, outcome, release: () => options.signal?.removeEventListener("abort", abort) };
 }
 
 async function send(stream: GuestStream, content: FileContent): Promise<void> {
@@ -146,11 +181,19 @@ function encodeWrite(path: string, options: WriteOptions): Buffer {
   const fields = new FieldWriter().kind(KIND_FILE_WRITE).string(1, checkedPath(path));
   if (options.mode !== undefined) fields.u32(2, options.mode & 0o7777);
   if (options.user !== undefined) fields.string(3, options.user);
-  fields.u32(4, options.createParents ? FLAG_CREATE_PARENTS : 0);
+  const { createParents, inPlace } = options;
+  fields.u32(
+    4,
+    (createParents ? FLAG.createParents : 0) |
+      (inPlace ? FLAG.inPlace : 0) |
+      (inPlace?.append ? FLAG.append : 0) |
+      (inPlace?.truncate ? FLAG.truncate : 0),
+  );
+  if (inPlace?.offset) fields.u64(5, checkedSize(inPlace.offset, "offset"));
   return fields.toBuffer();
 }
 
-function checkedPath(path: string): string {
+export function checkedPath(path: string): string {
   if (path === "" || path.includes("\0") || Buffer.byteLength(path) > 4095) {
     throw new UsageError(`Not a path in the guest: ${JSON.stringify(path.slice(0, 100))}`);
   }
@@ -163,8 +206,7 @@ function checkedSize(value: number, option: string): bigint {
   return BigInt(value);
 }
 
-function fileError(payload: Buffer, verb: string, path: string): GuestFileError {
-  const failure = decodeFailure(payload);
+export function fileError(failure: Failure, verb: string, path: string): GuestFileError {
   return new GuestFileError(`Could not ${verb} ${path} in the guest: ${failure.text}`, { errno: failure.errno, path });
 }
 

@@ -3,11 +3,10 @@ import { ask } from "./ask.js";
 import { errnoName, signalNumber } from "./errno.js";
 import { Fields, FieldWriter } from "./fields.js";
 import type { Link } from "./link.js";
-import { RecordDecoder } from "./records.js";
+import { RECORD_MAX, RecordDecoder } from "./records.js";
 
 const KIND_PROCESSES = 34;
 const KIND_SIGNAL = 35;
-const RECORD_MAX = 8_192;
 /** The kernel's own bound of process ids. */
 const PROCESSES_MAX = 4_194_304;
 const FLAG = { command: 1, kept: 2 } as const;

@@ -1,4 +1,6 @@
 const LENGTH_BYTES = 4;
+/** The longest record that an agent of ours sends. */
+export const RECORD_MAX = 16_384;
 
 /**
  * Cuts a channel's bytes into records, each with its length (u32) before it. A record longer than `most` is the work of a hostile guest,

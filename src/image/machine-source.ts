@@ -145,7 +145,7 @@ export class MachineSource implements PoolSource<PooledMachine> {
       enough.abort();
       await sleep(CHECK_LIMIT_MS, undefined, { signal });
     }
-    await agent.writeFile("/.supermachine", content(), { signal }).catch((error: unknown) => {
+    await agent.files.write("/.supermachine", content(), { signal }).catch((error: unknown) => {
       if (!enough.signal.aborted) throw error;
     });
   }

@@ -1,6 +1,7 @@
 export type { MemoryUsage } from "../machine/index.js";
 export type { ExecOptions, RunOptions, RunResult } from "./exec-options.js";
 export type { ExitStatus } from "./exit-status.js";
+export { VmFiles, type WriteStreamOptions } from "./files.js";
 export type { Fork, ForkFailure, ForkOptions } from "./fork.js";
 export { type AttachableProcess, VmProcess } from "./process.js";
 export { parseUlimit, type Rlimit, type RlimitName, type Rlimits } from "./rlimits.js";

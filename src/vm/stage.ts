@@ -25,6 +25,6 @@ export async function stageLarge(agent: Agent, request: ExecRequest, signal?: Ab
   const bytes = files.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
   if (files.length <= FILES_MAX && bytes <= TOGETHER_BYTES) return request;
   const options = { user: request.user ?? "", createParents: true, ...(signal && { signal }) };
-  await Promise.all(files.map(({ path, content, mode }) => agent.writeFile(path, content, { ...options, mode })));
+  await Promise.all(files.map(({ path, content, mode }) => agent.files.write(path, content, { ...options, mode })));
   return rest;
 }

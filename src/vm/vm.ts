@@ -6,6 +6,7 @@ import type { Image } from "../image/index.js";
 import { type ForkedMachines, isolation, type Machine, type MemoryUsage } from "../machine/index.js";
 import { Egress, type EgressOptions } from "../network/index.js";
 import { type ExecOptions, execRequest, type RunOptions, type RunResult } from "./exec-options.js";
+import { VmFiles } from "./files.js";
 import { cloneIdentities, type Fork, type ForkOptions, forkOf } from "./fork.js";
 import { VmProcess } from "./process.js";
 import { runCommand } from "./run.js";
@@ -144,6 +145,11 @@ export class Vm implements AsyncDisposable {
     return runCommand(this.#machine.agent, this.#origin.config, argv, options);
   }
 
+  /** What else can be done with files: list, watch, remove, rename, streams, ... */
+  get files(): VmFiles {
+    return new VmFiles(this.#machine.agent.files, this.#origin.config.workdir);
+  }
+
   /** Reads a file. A relative path starts at the image's working directory. @throws GuestFileError */
   readFile(path: string, options: { signal?: AbortSignal }): Promise<Buffer>;
   readFile(path: string, options: { encoding: BufferEncoding; signal?: AbortSignal } | BufferEncoding): Promise<string>;
@@ -154,13 +160,13 @@ export class Vm implements AsyncDisposable {
   ): Promise<Buffer | string> {
     const { encoding, signal } =
       typeof options === "string" ? { encoding: options } : { signal: undefined, ...options };
-    const content = await this.#machine.agent.readFile(this.#path(path), signal ? { signal } : {});
+    const content = await this.#machine.agent.files.read(this.#path(path), signal ? { signal } : {});
     return encoding ? content.toString(encoding) : content;
   }
 
   /** Writes a file of any size: whole or not at all. @throws GuestFileError */
   async writeFile(path: string, data: string | Uint8Array | Readable, options: WriteFileOptions = {}): Promise<void> {
-    await this.#machine.agent.writeFile(this.#path(path), data, options);
+    await this.#machine.agent.files.write(this.#path(path), data, options);
   }
 
   /** Captures the VM, with its processes and memory, as a snapshot in the new folder `folder`; the VM runs on. */

@@ -8,6 +8,7 @@ const EXPECTED: Record<string, string> = {
   "files.ts": "[1, 2, 3]",
   "fork.ts": "clone-0 0\nclone-1 1\nclone-2 4\nprepared",
   "pool.ts": "1 4 9 16 25 36",
+  "processes.ts": "built\n42\nlistening\n0 build.py result",
   "run.ts": "42 0",
   "snapshot.ts": "one ready\ntwo ready",
   "stream.ts": "ONE\nTWO\n0",

@@ -46,7 +46,9 @@ export function compileHelper(name: string, path: string): void {
 export function sanitizedParserTest(): string {
   return compile(
     "parse-test",
-    ["src/wire.c", "src/packet.c", "src/request.c", "test/parse-test.c"].map((path) => join(GUEST, path)),
+    ["src/wire.c", "src/packet.c", "src/request.c", "src/request_files.c", "test/parse-test.c"].map((path) =>
+      join(GUEST, path),
+    ),
     SANITIZE,
   );
 }

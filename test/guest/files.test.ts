@@ -32,8 +32,8 @@ describe.each(["plain", "sanitized"] as const)("files (%s agent)", (build) => {
   afterEach(() => rmSync(folder, { recursive: true, maxRetries: 10 }));
 
   const path = (name: string) => join(folder, name);
-  const write = (...args: Parameters<RunningAgent["agent"]["writeFile"]>) => running.agent.writeFile(...args);
-  const read = (...args: Parameters<RunningAgent["agent"]["readFile"]>) => running.agent.readFile(...args);
+  const write = (...args: Parameters<RunningAgent["agent"]["files"]["write"]>) => running.agent.files.write(...args);
+  const read = (...args: Parameters<RunningAgent["agent"]["files"]["read"]>) => running.agent.files.read(...args);
 
   test.each([0, 1, 4_095, 32_768, 262_145, 5_000_000])("of %i bytes come back as they were written", async (size) => {
     const content = Buffer.from(Array.from({ length: size }, (_, i) => (i * 7 + (i >> 8)) & 0xff));
@@ -160,7 +160,7 @@ describe.each(["plain", "sanitized"] as const)("files (%s agent)", (build) => {
       yield Buffer.alloc(100_000);
       await new Promise(() => {});
     })();
-    const writing = other.agent.writeFile(path("f"), neverEnding);
+    const writing = other.agent.files.write(path("f"), neverEnding);
     writing.catch(() => {});
     await expect.poll(() => readdirSync(folder).length).toBe(1);
     other.agent.close();
@@ -171,7 +171,7 @@ describe.each(["plain", "sanitized"] as const)("files (%s agent)", (build) => {
   test("can be left half read", async () => {
     writeFileSync(path("f"), Buffer.alloc(8_000_000));
     for (let i = 0; i < 3; i++) {
-      const stream = running.agent.openRead(path("f"));
+      const stream = running.agent.files.openRead(path("f"));
       for await (const chunk of stream) {
         expect((chunk as Buffer).length).toBeGreaterThan(0);
         break;
@@ -193,9 +193,9 @@ describe.each(["plain", "sanitized"] as const)("files (%s agent)", (build) => {
     writeFileSync(path("outside"), "secret");
     await using confined = await startAgent(build, { root: path("root") });
     for (const name of ["/link", "/etc/up", "/../outside", "/etc/../../outside"]) {
-      await expect(confined.agent.readFile(name)).rejects.toMatchObject({ errno: "ENOENT" });
+      await expect(confined.agent.files.read(name)).rejects.toMatchObject({ errno: "ENOENT" });
     }
-    await confined.agent.writeFile("/link", "inside");
+    await confined.agent.files.write("/link", "inside");
     expect(readFileSync(path("outside"), "utf8")).toBe("secret");
     expect(readFileSync(path("root/outside"), "utf8")).toBe("inside");
   });

@@ -107,7 +107,7 @@ describe("a hostile guest", () => {
     expect(closed?.message).toMatch(/broke the agent's protocol on the control link/);
     await expect(process.wait()).rejects.toBe(closed);
     await expect(agent.exec({ argv: ["y"] })).rejects.toBe(closed);
-    await expect(agent.readFile("/x")).rejects.toBe(closed);
+    await expect(agent.files.read("/x")).rejects.toBe(closed);
     expect([control.link.destroyed]).toEqual([true]);
   });
 
@@ -182,8 +182,8 @@ describe("a hostile guest", () => {
       const pending = [
         agent.exec({ argv: ["x"] }),
         agent.exec({ argv: ["y"] }),
-        agent.readFile("/x"),
-        agent.writeFile("/y", "content"),
+        agent.files.read("/x"),
+        agent.files.write("/y", "content"),
         agent.quiesce(),
       ];
       const outcomes = Promise.allSettled(pending);

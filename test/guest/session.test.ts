@@ -81,7 +81,7 @@ describe.each(["plain", "sanitized"] as const)("sessions (%s agent)", (build) =>
         await sleep(1);
       }
     })();
-    const writing = first.agent.writeFile(join(folder, "f"), endless);
+    const writing = first.agent.files.write(join(folder, "f"), endless);
     writing.catch(() => {});
     await expect.poll(() => readdirSync(folder).length).toBe(2);
     first.abandon();
@@ -119,14 +119,14 @@ describe.each(["plain", "sanitized"] as const)("sessions (%s agent)", (build) =>
   test("come to rest in the middle of a large copy, which is whole afterwards", async () => {
     await using running = await startAgent(build);
     const content = randomBytes(20_000_000);
-    const writing = running.agent.writeFile(join(folder, "big"), content);
+    const writing = running.agent.files.write(join(folder, "big"), content);
     for (let i = 0; i < 10; i++) {
       await running.agent.quiesce();
       running.agent.resume();
     }
     await writing;
     expect(readFileSync(join(folder, "big")).equals(content)).toBe(true);
-    const reading = running.agent.readFile(join(folder, "big"));
+    const reading = running.agent.files.read(join(folder, "big"));
     for (let i = 0; i < 10; i++) {
       await running.agent.quiesce();
       running.agent.resume();
@@ -147,12 +147,12 @@ describe.each(["plain", "sanitized"] as const)("sessions (%s agent)", (build) =>
     await using running = await startAgent(build);
     const sleeper = await running.agent.exec({ argv: ["sleep", "1000"] });
     sleeper.stdout.on("error", () => {});
-    const reading = running.agent.readFile("/dev/zero");
+    const reading = running.agent.files.read("/dev/zero");
     reading.catch(() => {});
     process.kill(running.process.pid, "SIGKILL");
     await expect(sleeper.wait()).rejects.toMatchObject({ code: "ERR_SUPERMACHINE_VM" });
     await expect(reading).rejects.toMatchObject({ code: "ERR_SUPERMACHINE_VM" });
-    await expect(running.agent.writeFile("/tmp/x", "")).rejects.toMatchObject({ code: "ERR_SUPERMACHINE_VM" });
+    await expect(running.agent.files.write("/tmp/x", "")).rejects.toMatchObject({ code: "ERR_SUPERMACHINE_VM" });
     process.kill(sleeper.pid);
   });
 

@@ -64,7 +64,7 @@ describe("a command with more to it", () => {
   test("that ends in time leaves what it started alone", async () => {
     await vm.run(sh("setsid sleep 4322 > /dev/null 2>&1 &"), { timeoutMs: 10_000 });
     const [left] = (await vm.processes()).filter(({ argv }) => argv.includes("4322"));
-    expect(left).toMatchObject({ name: "sleep", parentPid: 1, isCommand: false });
+    expect(left).toMatchObject({ parentPid: 1, isCommand: false });
     expect(await vm.signal(left?.pid ?? 0, "SIGKILL")).toBe(true);
   });
 });

@@ -38,8 +38,10 @@ function vmThat(script: Script): Vm {
       if (script.failure) throw script.failure;
       return processOf(script, signal);
     },
-    readFile: async (path: string) => Buffer.from(`content of ${path}`),
-    writeFile: async (...args: unknown[]) => void files.push(args),
+    files: {
+      read: async (path: string) => Buffer.from(`content of ${path}`),
+      write: async (...args: unknown[]) => void files.push(args),
+    },
     network: { open: () => undefined },
     closed: new Promise(() => undefined),
   };
