@@ -61,7 +61,11 @@ static bool write_to(uint32_t number, const char *file, const char *text) {
   return done;
 }
 
-bool cgroup_join(uint32_t number) { return write_to(number, "/cgroup.procs", "0"); }
+bool cgroup_join(uint32_t number, pid_t pid) {
+  char text[16];
+  snprintf(text, sizeof text, "%d", (int)pid);
+  return write_to(number, "/cgroup.procs", text);
+}
 
 void cgroup_kill(uint32_t number) { (void)write_to(number, "/cgroup.kill", "1"); }
 

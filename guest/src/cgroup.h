@@ -4,12 +4,13 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* Makes one and gives its number; 0 where there are none (another kernel; an agent under test). */
 uint32_t cgroup_make(void);
 
-/* In a child: joins it. */
-bool cgroup_join(uint32_t number);
+/* Puts a process there; 0 is the caller. */
+bool cgroup_join(uint32_t number, pid_t pid);
 
 /* Kills everything in it. */
 void cgroup_kill(uint32_t number);

@@ -148,7 +148,7 @@ struct command {
 };
 
 static void join_group(uint32_t cgroup) {
-  if (cgroup && !cgroup_join(cgroup)) task_fail(errno, STAGE_OTHER, "joining a control group: %s", strerror(errno));
+  if (cgroup && !cgroup_join(cgroup, 0)) task_fail(errno, STAGE_OTHER, "joining a control group: %s", strerror(errno));
 }
 
 static int run_command(void *argument) {
@@ -161,12 +161,11 @@ static int run_command(void *argument) {
   exec_run(command->request);
 }
 
-static _Noreturn void run_command_apart(const struct exec_request *request, const struct ends *ends, uint32_t cgroup) {
+static _Noreturn void run_command_apart(const struct exec_request *request, const struct ends *ends) {
   reset_signals();
   take_descriptors(ends, request->flags & EXEC_MERGED);
   uint32_t pid = (uint32_t)getpid();
   if (write(TASK_STATUS, &pid, sizeof pid) != sizeof pid) _exit(1);
-  join_group(cgroup);
   enter_workload();
   exec_run(request);
 }
@@ -231,7 +230,9 @@ static pid_t start_built_in(const struct request *request, const struct ends *en
 
 static pid_t fork_command(const struct exec_request *request, const struct ends *ends, uint32_t cgroup) {
   pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-  if (pid == 0) run_command_apart(request, ends, cgroup);
+  if (pid == 0) run_command_apart(request, ends);
+  /* By the agent and at once: until somebody is in a group, the next command takes it for one that is left over. */
+  if (pid > 0 && cgroup) (void)cgroup_join(cgroup, pid);
   return pid;
 }
 
