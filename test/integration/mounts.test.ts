@@ -93,7 +93,8 @@ test("commands run in a mounted folder and out of it, also many at a time", asyn
   const runs = Array.from({ length: 12 }, (_, i) =>
     vm.run(["./script", String(i)], { cwd: "/work", timeoutMs: 60_000 }),
   );
-  for (const [i, { stdout, stderr }] of (await Promise.all(runs)).entries()) expect(stderr + stdout).toBe(`${i} in /work\n`);
+  for (const [i, { stdout, stderr }] of (await Promise.all(runs)).entries())
+    expect(stderr + stdout).toBe(`${i} in /work\n`);
   expect(await vm.run(["./missing"], { cwd: "/work" })).toMatchObject({ exitCode: 127 });
   expect(await vm.run(["true"], { cwd: "/work/missing" })).toMatchObject({ exitCode: 126 });
   const child = await vm.exec(["/work/script", "alone"], { cwd: "/work" });
