@@ -5,6 +5,7 @@ import { debianPythonImage } from "../support/images.js";
 import { remainingWorkers } from "../support/leftovers.js";
 
 const EXPECTED: Record<string, string> = {
+  "dev-server.ts": "before the edit\nafter the edit",
   "files.ts": "[1, 2, 3]",
   "fork.ts": "clone-0 0\nclone-1 1\nclone-2 4\nprepared",
   "pool.ts": "1 4 9 16 25 36",
