@@ -52,7 +52,7 @@ export async function bake(folder: string, runtime: Runtime, input: BakeInput, o
     if (input.ready === "listener") await startListening(vm, machine, input.reference, options);
     await runWarmup(vm, input.reference, options);
     await machine.pause();
-    await captureSnapshot(machine, runtime, folder, input);
+    await captureSnapshot(machine, runtime, folder, { ...input, workloadPid: vm.workload?.pid });
     log("info", "bake", `${input.reference} is the snapshot ${input.name} now`);
     onProgress?.({ ...step, finished: true });
     return machine;
@@ -123,6 +123,7 @@ export async function captureSnapshot(
     | "guestPort"
     | "captured"
     | "egress"
+    | "workloadPid"
   > & {
     layers: readonly { path: string; diffId: string }[];
   },
@@ -144,6 +145,7 @@ export async function captureSnapshot(
     guestPort: about.guestPort,
     captured: about.captured,
     egress: about.egress,
+    workloadPid: about.workloadPid,
     createdAt: new Date().toISOString(),
     template: { key, id, memoryMiB, vcpus, accelerator, hypervisor: runtime.hypervisor.identity },
     deviceState: checksum(await readFile(join(folder, CAPTURE_FILES.deviceState))),

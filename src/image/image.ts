@@ -19,7 +19,7 @@ import { isFor, parsePlatform } from "../oci/index.js";
 import type { PoolOptions } from "../pool/index.js";
 import type { LongWork } from "../progress.js";
 import { acquireLock, home, lease, rememberRoot, replace } from "../store/index.js";
-import { type PooledVm, type RunConfiguration, Vm, type VmOrigin } from "../vm/index.js";
+import { type CapturedVm, type PooledVm, type RunConfiguration, Vm, type VmOrigin } from "../vm/index.js";
 import { captureSnapshot, isWholeDeviceState } from "./bake.js";
 import { bakeImage } from "./bake-image.js";
 import { snapshotId, takeBaked } from "./baked.js";
@@ -169,6 +169,8 @@ export class Image {
     try {
       await attachStorage(machine, storage, options.signal);
       const vm = new Vm(machine, origin, options.identity);
+      const { workloadPid } = this.#metadata;
+      if (workloadPid !== undefined) await vm.attachWorkload(workloadPid);
       if (this.ready !== "before-workload" || options.workload === false) return { machine, vm };
       await vm.startWorkload();
       options.signal?.throwIfAborted();
@@ -195,7 +197,7 @@ export class Image {
       config: this.config,
       egress: { policy, onEgress },
       hostname: this.#metadata.hostname ?? DEFAULT_HOSTNAME,
-      snapshot: (running, folder, hostname) => this.#snapshot(running, folder, { hostname, egress: policy }),
+      snapshot: (running, folder, about) => this.#snapshot(running, folder, { ...about, egress: policy }),
       fork: (running, identities, signal) => forkMachine(this.#runtime, running, identities, signal),
     };
   }
@@ -248,7 +250,7 @@ export class Image {
     return { template, disks: layers, delta, deviceState };
   }
 
-  async #snapshot(machine: Machine, path: string, own: { hostname: string; egress: EgressPolicy }): Promise<Image> {
+  async #snapshot(machine: Machine, path: string, own: CapturedVm & { egress: EgressPolicy }): Promise<Image> {
     const folder = resolve(path);
     await using _lock = await acquireLock(`${folder}.lock`);
     if (await exists(folder)) throw new UsageError(`${folder} is there already`, { hint: "Name a new folder." });

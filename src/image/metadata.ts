@@ -42,6 +42,8 @@ const Metadata = v.object({
   ready: v.optional(v.picklist(["start", "listener", "before-workload"])),
   /** The TCP port that the image's own command listens on. */
   guestPort: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))),
+  /** The image's own command as it runs in the guest, by its process id there. */
+  workloadPid: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
   /** It is the state of a guest that had run, and cannot be baked anew from its layers. */
   captured: v.optional(v.boolean()),
   template: v.object({

@@ -7,5 +7,5 @@ export { type AttachableProcess, VmProcess } from "./process.js";
 export { parseUlimit, type Rlimit, type RlimitName, type Rlimits } from "./rlimits.js";
 export { type CommandChanges, imageCommand, parseEnv, type RunConfiguration } from "./run-configuration.js";
 export type { StagedFile } from "./stage.js";
-export { type PooledVm, Vm, type VmOrigin, type WriteFileOptions } from "./vm.js";
+export { type CapturedVm, type PooledVm, Vm, type VmOrigin, type WriteFileOptions } from "./vm.js";
 export { Workload } from "./workload.js";

@@ -27,6 +27,13 @@ export interface WriteFileOptions {
   signal?: AbortSignal;
 }
 
+/** What is known of a VM that is captured. */
+export interface CapturedVm {
+  hostname: string;
+  /** Process id of its workload in the guest. */
+  workloadPid: number | undefined;
+}
+
 /** What a VM is told of where it comes from. */
 export interface VmOrigin {
   config: RunConfiguration;
@@ -34,8 +41,8 @@ export interface VmOrigin {
   hostname: string;
   /** What it may reach. */
   egress: EgressOptions;
-  /** Captures the machine, which has this host name, as a snapshot in `folder`. */
-  snapshot(machine: Machine, folder: string, hostname: string): Promise<Image>;
+  /** Captures the machine, which has this host name and workload, as a snapshot in `folder`. */
+  snapshot(machine: Machine, folder: string, about: CapturedVm): Promise<Image>;
   /** Clones the machine once for each identity. */
   fork(machine: Machine, identities: readonly SessionIdentity[], signal?: AbortSignal): Promise<ForkedMachines>;
 }
@@ -124,16 +131,22 @@ export class Vm implements AsyncDisposable {
 
   /** Like {@link start}, but as a service that nobody needs to read from; from then on it is {@link workload}. */
   async startWorkload(options: Omit<ExecOptions, "stdin" | "tty"> & CommandChanges = {}): Promise<Workload> {
-    this.#workload = new Workload(await this.start({ ...options, stdin: "ignore" }));
+    this.#workload = new Workload(await this.start({ ...options, stdin: "ignore", keepOutput: true }));
     return this.#workload;
   }
 
   /**
-   * The image's own command as it was started with this VM (images baked with `ready: "before-workload"`) or by
-   * {@link startWorkload}. What already ran in the snapshot, or in the VM that this one is a fork of, is not connected to this VM.
+   * The image's own command, where it runs as a service: started with this VM (images baked with `ready: "before-workload"`) or by
+   * {@link startWorkload}, or running already in the snapshot (`ready: "listener"`) or in the VM that this one is a fork of.
    */
   get workload(): Workload | undefined {
     return this.#workload;
+  }
+
+  /** Connects to the workload that this VM was restored with. One that has ended meanwhile, and was heard of, is none. */
+  async attachWorkload(pid: number): Promise<void> {
+    const process = await this.attach(pid).catch(() => undefined);
+    this.#workload = process && new Workload(process);
   }
 
   /**
@@ -171,7 +184,7 @@ export class Vm implements AsyncDisposable {
 
   /** Captures the VM, with its processes and memory, as a snapshot in the new folder `folder`; the VM runs on. */
   async snapshot(folder: string): Promise<Image> {
-    return this.#origin.snapshot(this.#machine, folder, this.hostname);
+    return this.#origin.snapshot(this.#machine, folder, { hostname: this.hostname, workloadPid: this.#workload?.pid });
   }
 
   /**
@@ -184,7 +197,10 @@ export class Vm implements AsyncDisposable {
   async fork(options: ForkOptions = {}): Promise<Fork> {
     const identities = cloneIdentities(options, this.hostname);
     const forked = await this.#origin.fork(this.#machine, identities, options.signal);
-    return forkOf(forked, (machine, index) => new Vm(machine, this.#origin, identities[index]));
+    const fork = forkOf(forked, (machine, index) => new Vm(machine, this.#origin, identities[index]));
+    const pid = this.#workload?.pid;
+    if (pid !== undefined) await Promise.all(fork.vms.map((clone) => clone.attachWorkload(pid)));
+    return fork;
   }
 
   /**

@@ -33,7 +33,13 @@ describe("an image that is ready when its command listens", () => {
     for (let i = 0; i < 2; i++) {
       await using vm = await image.start();
       expect(await output(vm, "wget -qO- http://127.0.0.1:8080/page; cat /tmp/starts")).toBe("page\nstarted");
-      expect(vm.workload).toBeUndefined();
+      const { pid } = vm.workload ?? {};
+      expect(await output(vm, `cat /proc/${pid}/comm`)).toBe("httpd");
+      await using fork = await vm.fork();
+      vm.workload?.kill("SIGKILL");
+      expect(await vm.workload?.wait()).toMatchObject({ signal: "SIGKILL" });
+      expect(await output(fork.vms[0] as Vm, "wget -qO- http://127.0.0.1:8080/page")).toBe("page");
+      expect(fork.vms[0]?.workload?.pid).toBe(pid);
     }
   });
 
@@ -91,7 +97,9 @@ describe("an image whose VMs start its command afresh", () => {
     await using fork = await vm.fork();
     for (const each of [restored, ...fork.vms]) {
       expect(await output(each, "wc -l < /tmp/starts")).toBe("1");
-      expect(each.workload).toBeUndefined();
+      expect(each.workload?.pid).toBe(vm.workload?.pid);
+      each.workload?.kill();
+      expect(await each.workload?.wait()).toMatchObject({ signal: "SIGTERM" });
     }
   });
 
