@@ -7,6 +7,8 @@ import { home } from "../store/index.js";
 /** Far beyond the bytes that QEMU locks for itself, and beyond any content. */
 const LOCKED_BYTE = 2 ** 50;
 
+const NOTE = "volume-";
+
 export type Use = "read" | "write";
 
 /**
@@ -17,8 +19,8 @@ export type Use = "read" | "write";
 export function lockImage(path: string, use: Use, label: string): Disposable {
   const fd = openSync(path, use === "write" ? "r+" : "r");
   const { dev, ino } = statSync(path);
-  const folder = join(home().run, "volumes");
-  const holders = `${dev}-${ino}.`;
+  const folder = home().run;
+  const holders = `${NOTE}${dev}-${ino}.`;
   if (!tryLock(fd, LOCKED_BYTE, 1, { shared: use === "read" })) {
     closeSync(fd);
     const pids = alive(folder, holders);
@@ -29,6 +31,7 @@ export function lockImage(path: string, use: Use, label: string): Disposable {
   }
   // Only for the message above: the lock is what counts.
   mkdirSync(folder, { recursive: true });
+  sweepNotes(folder);
   const note = join(folder, `${holders}${process.pid}.${fd}`);
   writeFileSync(note, "");
   return {
@@ -39,16 +42,21 @@ export function lockImage(path: string, use: Use, label: string): Disposable {
   };
 }
 
-/** Processes that noted that they have it, without those that have ended since; their notes are removed. */
+/** Processes that noted that they have it. */
 function alive(folder: string, holders: string): number[] {
   const names = readNames(folder).filter((name) => name.startsWith(holders));
-  const pids = new Set<number>();
-  for (const name of names) {
-    const pid = Number(name.slice(holders.length).split(".")[0]);
-    if (isRunning(pid)) pids.add(pid);
-    else rmSync(join(folder, name), { force: true });
-  }
-  return [...pids];
+  return [...new Set(names.map(pidOf).filter(isRunning))];
+}
+
+/** Removes what processes noted that have ended without an end. */
+function sweepNotes(folder: string): void {
+  const notes = readNames(folder).filter((name) => name.startsWith(NOTE));
+  for (const name of notes) if (!isRunning(pidOf(name))) rmSync(join(folder, name), { force: true });
+}
+
+/** `volume-DEV-INO.PID.FD` */
+function pidOf(name: string): number {
+  return Number(name.split(".")[1]);
 }
 
 function readNames(folder: string): string[] {
