@@ -71,7 +71,7 @@ module.exports = {
     ]),
     mayOnlyUse("doctor", ["assets", "engine", "machine", "store"]),
     mayOnlyUse("maintenance", ["assets", "image", "machine", "memory", "oci", "rootfs", "store"]),
-    mayOnlyUse("daemon", ["guest", "image", "mounts", "store", "vm", "volumes"]),
+    mayOnlyUse("daemon", ["guest", "image", "mounts", "network", "store", "vm", "volumes"]),
     mayOnlyUse("vm", ["machine", "guest", "image", "network"]),
     {
       name: "cli-uses-the-library",

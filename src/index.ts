@@ -21,6 +21,7 @@ export {
   type FileInfo,
   type FileType,
   FileWatcher,
+  GuestConnectionError,
   type ProcessInfo,
 } from "./guest/index.js";
 export {
@@ -64,7 +65,17 @@ export {
   verifyStore,
 } from "./maintenance/index.js";
 export { type MountOptions, parseMount, type SymlinkPolicy } from "./mounts/index.js";
-export type { EgressEvent, EgressPolicy, EgressRules, NetworkOptions } from "./network/index.js";
+export type {
+  EgressEvent,
+  EgressPolicy,
+  EgressRules,
+  ExposedPort,
+  ExposeOptions,
+  ListeningPort,
+  NetworkOptions,
+  PublishOptions,
+} from "./network/index.js";
+export { parseEgressPolicy, parsePublish } from "./network/index.js";
 export { type PullPolicy, parseRegistryAuth, type RegistryAuth } from "./oci/index.js";
 export type { AcquireOptions, Latency, PoolOptions, PoolStats } from "./pool/index.js";
 export type { LayerState, LongWork, OnProgress, ProgressEvent, ProgressPhase, Retry } from "./progress.js";

@@ -1,5 +1,16 @@
 import { InvalidArgumentError, Option } from "commander";
-import { type MountOptions, parseMount, parseRegistryAuth, parseVolume, type VolumeOptions } from "../index.js";
+import {
+  type EgressPolicy,
+  type MountOptions,
+  type PublishOptions,
+  parseEgressPolicy,
+  parseMount,
+  parsePublish,
+  parseRegistryAuth,
+  parseVolume,
+  UsageError,
+  type VolumeOptions,
+} from "../index.js";
 
 /** Collects an option that may be given several times. */
 export function collect(value: string, former: string[] = []): string[] {
@@ -27,6 +38,35 @@ export function duration(text: string): number {
   const factor = UNITS_MS[unit];
   if (factor === undefined) throw new InvalidArgumentError("It is a number with s, m, h, d or w, such as 24h or 7d.");
   return Number(count) * factor;
+}
+
+/** `--publish`, any number of them. */
+export function publishOption(): Option {
+  const what = "make a port of the microVM reachable on the host (HOST 127.0.0.1 and any free PORT by default)";
+  const add = (text: string, former: PublishOptions[] = []) => [...former, parsePublish(text)];
+  return new Option("-p, --publish <[[host:]port:]guest[/udp]>", what).argParser(add);
+}
+
+/** What the microVM may reach: three options that set one value. */
+export function egressOptions(): Option[] {
+  const policy = "what the microVM may reach: deny_private (default), allowlist:LIST or denylist:LIST";
+  return [
+    new Option("--egress-policy <policy>", policy).argParser(parseEgressPolicy),
+    new Option("--enable-egress", "let it reach what is public, also if it was baked without"),
+    new Option("--no-egress", "give it no network"),
+  ];
+}
+
+/** What {@link egressOptions} come to; undefined leaves it to the image. @throws UsageError when they contradict each other */
+export function egressOf(flags: {
+  egress?: boolean;
+  enableEgress?: boolean;
+  egressPolicy?: EgressPolicy;
+}): EgressPolicy | undefined {
+  const none = flags.egress === false;
+  if (none && (flags.enableEgress || flags.egressPolicy !== undefined))
+    throw new UsageError("--no-egress leaves nothing for --enable-egress or --egress-policy to allow");
+  return none ? "none" : (flags.egressPolicy ?? (flags.enableEgress ? "public" : undefined));
 }
 
 /** `--mount`, any number of them. */

@@ -1,7 +1,9 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import {
+  type EgressPolicy,
   type Image,
   type MountOptions,
+  type PublishOptions,
   parseEnv,
   parseRestartPolicy,
   type RestartPolicy,
@@ -29,6 +31,8 @@ interface Workload {
   entrypoint?: readonly string[];
   mounts: readonly MountOptions[];
   volumes: readonly VolumeOptions[];
+  egress: EgressPolicy | undefined;
+  publish: readonly PublishOptions[] | undefined;
   signal: AbortSignal;
 }
 

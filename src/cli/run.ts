@@ -1,21 +1,27 @@
 import { Command } from "commander";
 import {
+  type EgressPolicy,
   ExecFailure,
   Image,
   type MountOptions,
+  type PublishOptions,
   type PullPolicy,
   parseEnv,
   type RegistryAuth,
   UsageError,
+  type Vm,
   type VolumeOptions,
 } from "../index.js";
 import { attach, terminalSize } from "./attach.js";
 import { Interrupted, onInterrupt } from "./interrupt.js";
 import {
   collect,
+  egressOf,
+  egressOptions,
   memoryMiB,
   mountOption,
   platformOption,
+  publishOption,
   pullOption,
   registryAuthOption,
   volumeOption,
@@ -40,6 +46,10 @@ interface RunFlags extends ProgressFlags, DetachFlags {
   pull?: PullPolicy;
   registryAuth?: RegistryAuth;
   mount?: MountOptions[];
+  publish?: PublishOptions[];
+  egress?: boolean;
+  enableEgress?: boolean;
+  egressPolicy?: EgressPolicy;
   volume?: (VolumeOptions | MountOptions)[];
 }
 
@@ -54,6 +64,8 @@ Examples:
   supermachine run --volume data:/var/lib/postgresql/data postgres:17
   supermachine run --memory 512M --env DEBUG=1 oci-layout:./app
   supermachine run -it debian:12 -- bash
+  supermachine run -p 8080:80 nginx
+  supermachine run --egress-policy allowlist:pypi.org,files.pythonhosted.org python:3.12-slim -- pip install requests
   supermachine run -d --name web --restart on-failure nginx
   echo hello | supermachine run -i oci-archive:busybox.tar -- cat`;
 
@@ -74,6 +86,7 @@ export function runCommand(): Command {
     .option("--name <name>", "name of the snapshot that is made; with --detach, of the VM")
     .option("--entrypoint <cmd>", "replace the image's entrypoint; empty for none")
     .addOption(mountOption())
+    .addOption(publishOption())
     .addOption(volumeOption())
     .option("-i, --interactive", "connect standard input")
     .option("-t, --tty", "run it on a terminal")
@@ -82,6 +95,7 @@ export function runCommand(): Command {
     .addOption(quietOption())
     .passThroughOptions()
     .addHelpText("after", EXAMPLES);
+  for (const option of egressOptions()) command.addOption(option);
   return addDetachOptions(command).action(async (image: string, cmd: string[], flags: RunFlags) => {
     // commander leaves the separator in once it passes options through.
     process.exitCode = await run(image, cmd[0] === "--" ? cmd.slice(1) : cmd, flags);
@@ -102,6 +116,7 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     detach,
   } = flags;
   checkDetachFlags(flags);
+  const network = { egress: egressOf(flags), publish: flags.publish };
   if (interactive && tty && !process.stdin.isTTY) {
     throw new UsageError("the input device is not a TTY", { hint: "Leave -t out, or -i, or run this in a terminal." });
   }
@@ -119,10 +134,11 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     ...(flags.entrypoint !== undefined && { entrypoint: flags.entrypoint === "" ? [] : [flags.entrypoint] }),
   };
   if (detach) {
-    await runDetached(image, flags, { ...workload, name, ...storageOf(flags) });
+    await runDetached(image, flags, { ...workload, name, ...storageOf(flags), ...network });
     return 0;
   }
-  await using vm = await image.start({ signal, workload: false, ...storageOf(flags) });
+  await using vm = await image.start({ signal, workload: false, ...storageOf(flags), ...network });
+  tellPorts(vm);
   const stdin = interactive ? ("pipe" as const) : ("ignore" as const);
   const options = { ...workload, stdin, ...(tty && { tty, ...terminalSize() }) };
   try {
@@ -136,6 +152,11 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     process.stderr.write(`supermachine: ${error.message}\n`);
     return error.exitCode;
   }
+}
+
+function tellPorts(vm: Vm): void {
+  for (const { protocol, host, hostPort, guestPort } of vm.exposed)
+    process.stderr.write(`supermachine: ${host}:${hostPort} is ${protocol} port ${guestPort} of the microVM\n`);
 }
 
 /** What the host's user owns belongs to whoever runs the command. */

@@ -8,6 +8,7 @@ import * as v from "valibot";
 import { UsageError, VmError } from "../errors.js";
 import type { Image } from "../image/index.js";
 import type { MountOptions } from "../mounts/index.js";
+import { checkPolicy, type EgressPolicy, type PublishOptions } from "../network/index.js";
 import type { CommandChanges } from "../vm/index.js";
 import type { VolumeOptions } from "../volumes/index.js";
 import { placeOf } from "./record.js";
@@ -32,6 +33,10 @@ export interface DetachedOptions extends CommandChanges {
   mounts?: readonly MountOptions[] | undefined;
   /** Disks that outlive it, as in {@link StartOptions}. */
   volumes?: readonly VolumeOptions[] | undefined;
+  /** What it may reach, as in {@link StartOptions}. */
+  egress?: EgressPolicy | undefined;
+  /** Ports of it that are reachable on the host, as in {@link StartOptions}; here each names its `hostPort`. */
+  publish?: readonly PublishOptions[] | undefined;
   labels?: Record<string, string> | undefined;
   /** Keeps nothing of the VM, its output included, once it has ended. */
   remove?: boolean | undefined;
@@ -59,6 +64,8 @@ export async function startDetached(image: Image, options: DetachedOptions = {})
     snapshotPath,
     mounts,
     volumes,
+    egress: options.egress && checkPolicy(options.egress),
+    publish: (options.publish ?? []).map(withHostPort),
     cmd,
     entrypoint,
     env,
@@ -104,4 +111,11 @@ async function superviseElsewhere(spec: SupervisorSpec, signal: AbortSignal | un
     if (child.connected) child.disconnect();
     child.unref();
   }
+}
+
+function withHostPort(port: PublishOptions): PublishOptions {
+  if (port.hostPort) return port;
+  throw new UsageError(`no port on the host is named for port ${port.guestPort} of the VM`, {
+    hint: "A VM in the background gets no random one, which would change with each restart.",
+  });
 }

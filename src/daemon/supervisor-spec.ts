@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { EgressPolicySchema, PublishSchema } from "../network/index.js";
 
 const Milliseconds = v.pipe(v.number(), v.minValue(0));
 
@@ -29,6 +30,8 @@ export const SupervisorSpec = v.object({
       sizeMiB: v.optional(v.number()),
     }),
   ),
+  egress: v.optional(EgressPolicySchema),
+  publish: v.array(PublishSchema),
   labels: v.record(v.string(), v.string()),
   /** Nothing is kept of the VM once it has ended. */
   remove: v.boolean(),

@@ -104,6 +104,8 @@ class Supervisor {
       workload: false,
       mounts: this.#spec.mounts,
       volumes: this.#spec.volumes,
+      egress: this.#spec.egress,
+      publish: this.#spec.publish,
       ...(signal && { signal }),
     });
     try {

@@ -14,7 +14,13 @@ import {
   type Runtime,
 } from "../machine/index.js";
 import { Delta } from "../memory/index.js";
-import { checkPolicy, DEFAULT_EGRESS, type EgressPolicy, type NetworkOptions } from "../network/index.js";
+import {
+  checkPolicy,
+  DEFAULT_EGRESS,
+  type EgressPolicy,
+  type NetworkOptions,
+  type PublishOptions,
+} from "../network/index.js";
 import { isFor, parsePlatform } from "../oci/index.js";
 import type { PoolOptions } from "../pool/index.js";
 import type { LongWork } from "../progress.js";
@@ -33,6 +39,8 @@ import { attachStorage, holdStorage, type StorageOptions } from "./storage.js";
 export interface StartOptions extends StorageOptions, NetworkOptions {
   /** Host name and machine id of this VM; by default those of the image. */
   identity?: SessionIdentity;
+  /** Ports of the VM that are reachable on the host; see {@link Vm.exposed}. */
+  publish?: readonly PublishOptions[] | undefined;
   /** Whether the image's own command is started, if the image was baked for that (`before-workload`); true by default. */
   workload?: boolean;
   signal?: AbortSignal;
@@ -157,7 +165,7 @@ export class Image {
 
   /** Restores a machine, with its folders and volumes, and the image's own command started where the image was baked for that. */
   async #begin(
-    options: RestoreOptions & StorageOptions & NetworkOptions & Pick<StartOptions, "workload">,
+    options: RestoreOptions & StorageOptions & NetworkOptions & Pick<StartOptions, "workload" | "publish">,
   ): Promise<{ machine: Machine; vm: Vm }> {
     const origin = this.#origin(options);
     const storage = await holdStorage(options, this.#metadata.config.user);
@@ -171,6 +179,7 @@ export class Image {
       const vm = new Vm(machine, origin, options.identity);
       const { workloadPid } = this.#metadata;
       if (workloadPid !== undefined) await vm.attachWorkload(workloadPid);
+      for (const each of options.publish ?? []) await vm.expose(each);
       if (this.ready !== "before-workload" || options.workload === false) return { machine, vm };
       await vm.startWorkload();
       options.signal?.throwIfAborted();

@@ -2,6 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
 import * as v from "valibot";
 import { CacheInvalidError, ImageNotFoundError } from "../errors.js";
+import { EgressPolicySchema } from "../network/index.js";
 
 export const METADATA_FILE = "metadata.json";
 /** Raised when the fields below change their meaning. */
@@ -14,15 +15,6 @@ export const RunConfigurationSchema = v.object({
   env: v.record(v.string(), v.string()),
   workdir: v.string(),
   user: v.string(),
-});
-
-const strings = v.pipe(v.array(v.string()), v.readonly());
-const EgressRules = v.object({
-  allow: v.optional(strings),
-  deny: v.optional(strings),
-  ports: v.optional(v.pipe(v.array(v.union([v.number(), v.string()])), v.readonly())),
-  maxBytesPerSecond: v.optional(v.number()),
-  dnsServers: v.optional(strings),
 });
 
 const Metadata = v.object({
@@ -56,7 +48,7 @@ const Metadata = v.object({
   }),
   config: RunConfigurationSchema,
   /** What its VMs may reach unless they are started with something else. */
-  egress: v.optional(v.union([v.picklist(["none", "public", "all"]), EgressRules])),
+  egress: v.optional(EgressPolicySchema),
   /** The device state has no checksum of its own. */
   deviceState: v.object({ bytes: v.number(), crc32: v.number() }),
   /** From the lowest to the highest. Paths are absolute, or relative to the snapshot's folder. */

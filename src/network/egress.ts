@@ -1,4 +1,5 @@
 import type { ConnectionRequest, End, Ends, GuestNetwork, NetworkHandler } from "../guest/index.js";
+import { log } from "../log.js";
 import { Connections, type Target } from "./connections.js";
 import { Datagrams } from "./datagrams.js";
 import { Dns } from "./dns.js";
@@ -161,6 +162,13 @@ export class Egress {
 
   #tell(event: Omit<EgressEvent, "time">): void {
     const { protocol, allowed, reason, ...rest } = event;
+    const what = `${protocol} ${rest.address === undefined ? rest.names.join() : `${rest.address} port ${rest.port}`}`;
+    // Both are the guest's own words: a name may hold anything.
+    log(
+      allowed ? "debug" : "info",
+      "network",
+      `${what.replace(/[^ -~]/g, "?")} ${allowed ? "" : "not "}allowed: ${reason}`,
+    );
     const onEgress = this.#onEgress;
     // What a listener throws is its own failure and not the guest's.
     if (onEgress) process.nextTick(() => onEgress({ time: new Date(), protocol, allowed, reason, ...rest }));

@@ -1,4 +1,8 @@
 export { Egress, type EgressEvent, type EgressOptions, type NetworkOptions } from "./egress.js";
+export { type ExposedPort, type ExposeOptions, exposeTcp, exposeUdp } from "./expose.js";
+export { checkPort, connectToPort } from "./guest-port.js";
+export { type ListeningPort, listeningPorts, watchListeningPorts } from "./listening-ports.js";
+export { type PublishOptions, parseEgressPolicy, parsePublish } from "./parse-options.js";
 export {
   checkPolicy,
   DEFAULT_EGRESS,
@@ -7,3 +11,4 @@ export {
   type EgressRules,
   HOST_NAME,
 } from "./policy.js";
+export { EgressPolicySchema, PublishSchema } from "./policy-schema.js";

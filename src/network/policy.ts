@@ -8,6 +8,8 @@ import { type Destination, inRanges, normalName, parseRule, type Rule } from "./
 export const HOST_NAME = "host.supermachine.internal";
 /** The guest's gateway, which {@link HOST_NAME} stands for. */
 export const HOST_ADDRESSES: readonly string[] = ["10.0.2.2", "fd73:6d61:6368::2"];
+/** The guest's own address on eth0. */
+export const GUEST_ADDRESS = "10.0.2.15";
 /** Whom the guest asks for names. */
 export const DNS_ADDRESSES: readonly string[] = ["10.0.2.3", "fd73:6d61:6368::3"];
 

@@ -1,10 +1,23 @@
 import { posix } from "node:path";
-import type { Readable } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import { UsageError, VmError } from "../errors.js";
 import type { ProcessInfo, SessionIdentity } from "../guest/index.js";
 import type { Image } from "../image/index.js";
 import { type ForkedMachines, isolation, type Machine, type MemoryUsage } from "../machine/index.js";
-import { Egress, type EgressOptions } from "../network/index.js";
+import {
+  checkPort,
+  connectToPort,
+  Egress,
+  type EgressOptions,
+  type ExposedPort,
+  type ExposeOptions,
+  exposeTcp,
+  exposeUdp,
+  type ListeningPort,
+  listeningPorts,
+  type PublishOptions,
+  watchListeningPorts,
+} from "../network/index.js";
 import { type ExecOptions, execRequest, type RunOptions, type RunResult } from "./exec-options.js";
 import { VmFiles } from "./files.js";
 import { cloneIdentities, type Fork, type ForkOptions, forkOf } from "./fork.js";
@@ -60,6 +73,7 @@ export class Vm implements AsyncDisposable {
   readonly #own: Machine;
   readonly #origin: VmOrigin;
   readonly #egress: Pick<Egress, "close">;
+  readonly #exposed = new Set<ExposedPort>();
   readonly #giveBack: (() => void) | undefined;
   #released = false;
   #workload: Workload | undefined;
@@ -74,7 +88,7 @@ export class Vm implements AsyncDisposable {
     this.#workload = pooled?.workload;
     this.hostname = identity.hostname ?? origin.hostname;
     this.#egress = Egress.open(machine.agent.network, origin.egress);
-    void machine.agent.closed.then(() => this.#egress.close());
+    void machine.agent.closed.then(() => this.#closeNetwork());
   }
 
   /** Process id of the hypervisor that runs this VM. */
@@ -182,6 +196,53 @@ export class Vm implements AsyncDisposable {
     await this.#machine.agent.files.write(this.#path(path), data, options);
   }
 
+  /**
+   * Connects to a TCP port that a program of the guest listens on: at `host` if it is given, else on its loopback or its own
+   * address. Ending the stream closes one direction, destroying it resets the connection.
+   * @throws GuestConnectionError with the guest's `errno`, such as `ECONNREFUSED`
+   */
+  async connect(port: number, options: { host?: string; signal?: AbortSignal } = {}): Promise<Duplex> {
+    return connectToPort(this.#machine.agent.network, port, options);
+  }
+
+  /** Makes a TCP port of the guest reachable on the host until it is closed or the VM ends. @throws NetworkError, UsageError */
+  async exposeTcp(options: ExposeOptions): Promise<ExposedPort> {
+    return this.#keepExposed(await exposeTcp(this.#machine.agent.network, options));
+  }
+
+  /** The same for a UDP port that is listened on at the guest's loopback, or everywhere. @throws NetworkError, UsageError */
+  async exposeUdp(options: ExposeOptions): Promise<ExposedPort> {
+    return this.#keepExposed(await exposeUdp(this.#machine.agent.network, options));
+  }
+
+  /** {@link exposeTcp} or {@link exposeUdp}. */
+  expose(options: PublishOptions): Promise<ExposedPort> {
+    return options.protocol === "udp" ? this.exposeUdp(options) : this.exposeTcp(options);
+  }
+
+  /** The ports that are reachable on the host. */
+  get exposed(): readonly ExposedPort[] {
+    return [...this.#exposed];
+  }
+
+  /** The ports that programs of the guest listen on. */
+  async ports(options: { signal?: AbortSignal } = {}): Promise<ListeningPort[]> {
+    const { files } = this.#machine.agent;
+    return listeningPorts((path, how) => files.read(path, how), options.signal);
+  }
+
+  /** The ports that are listened on now, and again whenever they have changed; looked at every `intervalMs`, 250 by default. */
+  watchPorts(options: { intervalMs?: number; signal?: AbortSignal } = {}): AsyncIterable<ListeningPort[]> {
+    const { files } = this.#machine.agent;
+    return watchListeningPorts((path, how) => files.read(path, how), options.intervalMs ?? 250, options.signal);
+  }
+
+  /** Resolves when a program of the guest listens on the TCP port. Waits for 30 s by default. @throws VmError that names other ports */
+  async waitForPort(port: number, options: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<void> {
+    checkPort("port", port);
+    await this.#machine.agent.awaitListener(port, { timeoutMs: 30_000, ...options });
+  }
+
   /** Captures the VM, with its processes and memory, as a snapshot in the new folder `folder`; the VM runs on. */
   async snapshot(folder: string): Promise<Image> {
     return this.#origin.snapshot(this.#machine, folder, { hostname: this.hostname, workloadPid: this.#workload?.pid });
@@ -242,13 +303,24 @@ export class Vm implements AsyncDisposable {
     if (!this.#giveBack) return this.#own.stop();
     if (this.#released) return;
     this.#released = true;
-    this.#egress.close();
+    this.#closeNetwork();
     this.#giveBack();
   }
 
   /** The same as {@link release}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
+  }
+
+  #keepExposed(port: ExposedPort): ExposedPort {
+    this.#exposed.add(port);
+    void port.closed.then(() => this.#exposed.delete(port));
+    return port;
+  }
+
+  #closeNetwork(): void {
+    this.#egress.close();
+    for (const port of this.#exposed) void port.close();
   }
 
   /** What was given back may be somebody else's by now. */

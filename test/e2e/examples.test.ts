@@ -6,6 +6,8 @@ import { remainingWorkers } from "../support/leftovers.js";
 
 const EXPECTED: Record<string, string> = {
   "dev-server.ts": "before the edit\nafter the edit",
+  "egress.ts":
+    "denied tcp 169.254.169.254\ndenied dns example.org\ndenied dns example.org\nallowed\nURLError\nURLError",
   "files.ts": "[1, 2, 3]",
   "fork.ts": "clone-0 0\nclone-1 1\nclone-2 4\nprepared",
   "pool.ts": "1 4 9 16 25 36",
