@@ -10,7 +10,7 @@ import { execa } from "execa";
  * a process takes longer than all that crun does.
  */
 const SCRIPT = `
-if [ "$2" = crun ] && [ -e /sys/fs/cgroup/unified ]; then mount -t tmpfs none /sys/fs/cgroup || exit; set -- "$1" "$2" --cgroup-manager=disabled; fi
+if [ "$2" = crun ] && [ -e /sys/fs/cgroup/unified ]; then umount /sys/fs/cgroup/unified || exit; set -- "$1" "$2" --cgroup-manager=cgroupfs; fi
 bundle=$1; shift
 while read -r id; do { "$@" run --bundle "$bundle" "$id" </dev/null >/dev/null; echo "$id $?"; } & done
 wait
@@ -18,7 +18,7 @@ wait
 
 /**
  * A rival: the file system of an OCI image as ordinary containers of runc or crun (Debian packages runc, crun and umoci). crun
- * refuses hosts with both versions of control groups; there it runs without them, and has less to do.
+ * refuses hosts with both versions of control groups; there it is shown the first alone, which runc uses too.
  */
 export class Containers implements AsyncDisposable {
   readonly #folder: string;
