@@ -51,7 +51,7 @@ export type VmStatus = VmRecord["status"];
 
 /** Paths of what belongs to the VM `name`. */
 export function placeOf(name: string) {
-  const folder = join(home().run, "vms", checkVmName(name));
+  const folder = join(home().vms, checkVmName(name));
   return {
     folder,
     record: join(folder, RECORD_FILE),
@@ -105,7 +105,7 @@ export async function readRecord(name: string): Promise<VmRecord | undefined> {
 
 /** All VMs, those that ended too, by name. */
 export async function listRecords(): Promise<VmRecord[]> {
-  const names = await readdir(join(home().run, "vms")).catch(() => [] as string[]);
+  const names = await readdir(home().vms).catch(() => [] as string[]);
   const records = await Promise.all(names.filter((name) => NAME.test(name)).map((name) => readRecord(name)));
   return records.filter((record) => record !== undefined).sort((a, b) => a.name.localeCompare(b.name));
 }

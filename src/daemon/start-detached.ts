@@ -11,7 +11,7 @@ import type { MountOptions } from "../mounts/index.js";
 import { checkPolicy, type EgressPolicy, type PublishOptions } from "../network/index.js";
 import type { CommandChanges } from "../vm/index.js";
 import type { VolumeOptions } from "../volumes/index.js";
-import { placeOf } from "./record.js";
+import { placeOf, removeRecord } from "./record.js";
 import type { RestartPolicy } from "./restart-policy.js";
 import { RunningVm } from "./running-vm.js";
 import { SupervisorAnswer, type SupervisorSpec } from "./supervisor-spec.js";
@@ -90,7 +90,7 @@ function nameFor(image: Image): string {
 async function superviseElsewhere(spec: SupervisorSpec, signal: AbortSignal | undefined): Promise<void> {
   const { folder, messages } = placeOf(spec.name);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const log = openSync(messages, "w", 0o600);
+  const log = openSync(messages, "a", 0o600);
   // `fork` gives it no terminal, no descriptor of ours but the log, and a session of its own: it outlives us.
   const child = fork(MAIN, { detached: true, stdio: ["ignore", log, log, "ipc"] });
   closeSync(log);
@@ -106,6 +106,12 @@ async function superviseElsewhere(spec: SupervisorSpec, signal: AbortSignal | un
     if (answer.output.started) return;
     const { message: text, code } = answer.output;
     throw code === "ERR_SUPERMACHINE_USAGE" ? new UsageError(text) : new VmError(text);
+  } catch (error) {
+    if (!signal?.aborted) throw error;
+    // It was killed before it could clean up.
+    if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+    await removeRecord(spec.name);
+    throw error;
   } finally {
     signal?.removeEventListener("abort", abort);
     if (child.connected) child.disconnect();

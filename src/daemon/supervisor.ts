@@ -35,20 +35,26 @@ interface Running {
  */
 export async function supervise(spec: SupervisorSpec, onStarted: () => void, signal?: AbortSignal): Promise<void> {
   await using _name = await claim(spec.name);
-  const image = await Image.fromSnapshot(spec.snapshotPath, signal ? { signal } : {});
   const { folder, output } = placeOf(spec.name);
-  await Promise.all(logPaths(output).map((path) => rm(path, { force: true })));
-  const supervisor = new Supervisor(spec, image, new LogFile(output));
+  // What never ran leaves nothing, and what ran only what it is told to keep.
+  let kept = false;
+  let supervisor: Supervisor | undefined;
   try {
+    const image = await Image.fromSnapshot(spec.snapshotPath, signal ? { signal } : {});
+    await Promise.all(logPaths(output).map((path) => rm(path, { force: true })));
+    supervisor = new Supervisor(spec, image, new LogFile(output));
     const first = await supervisor.start(signal);
-    await using _server = await serveControl(await socketPath(folder), supervisor.routes, (socket) =>
-      supervisor.exec(socket),
+    await using _server = await serveControl(
+      await socketPath(folder),
+      supervisor.routes,
+      (socket) => supervisor?.exec(socket) ?? Promise.resolve(),
     );
+    kept = !spec.remove;
     onStarted();
     await supervisor.run(first);
   } finally {
-    await supervisor.close();
-    if (spec.remove) await rm(folder, { recursive: true, force: true });
+    await supervisor?.close();
+    if (!kept) await rm(folder, { recursive: true, force: true });
   }
 }
 

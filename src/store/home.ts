@@ -11,6 +11,7 @@ export interface Home {
   snapshots: string;
   volumes: string;
   run: string;
+  vms: string;
   /** Which snapshots there are outside of this home. */
   roots: string;
 }
@@ -31,6 +32,7 @@ export function home(env: NodeJS.ProcessEnv = process.env): Home {
     snapshots: env.SUPERMACHINE_SNAPSHOTS ? resolve(env.SUPERMACHINE_SNAPSHOTS) : join(root, "snapshots"),
     volumes: join(root, "volumes"),
     run: join(root, "run"),
+    vms: join(root, "vms"),
     roots: join(root, "roots"),
   };
 }

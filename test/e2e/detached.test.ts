@@ -94,13 +94,14 @@ test("a workload that fails is restarted, as often as was asked, in a fresh VM",
 
 test("with --rm nothing is left once it has ended", async () => {
   await cli("run", "-d", "--rm", "--name", "brief", busybox, "--", "true");
-  await until(async () => !existsSync(join(home().run, "vms", "brief")));
+  await until(async () => !existsSync(join(home().vms, "brief")));
 });
 
 test("a command that cannot be started is reported at once", async () => {
   const { stderr, exitCode } = await cli("run", "-d", "--name", "none", busybox, "--", "missing");
   expect(stderr).toContain('Could not run "missing" in the guest');
   expect(exitCode).toBe(1);
+  expect(existsSync(join(home().vms, "none"))).toBe(false);
 });
 
 test("kill sends any signal; a supervisor that is killed takes its VM along and leaves no ghost", async () => {

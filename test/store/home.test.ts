@@ -24,6 +24,7 @@ test("holds a folder for each kind of thing", () => {
     snapshots: "/own/snapshots",
     volumes: "/own/volumes",
     run: "/own/run",
+    vms: "/own/vms",
     roots: "/own/roots",
   });
 });
