@@ -91,6 +91,7 @@ export {
   type ForkOptions,
   type MemoryUsage,
   parseEnv,
+  parseEnvFile,
   parseUlimit,
   type Rlimit,
   type RlimitName,

@@ -29,9 +29,10 @@ import {
 } from "./options.js";
 import { type ProgressFlags, progressOption, quietOption, withProgress } from "./progress/index.js";
 import { addDetachOptions, checkDetachFlags, type DetachFlags, runDetached } from "./run-detached.js";
+import { addSettingOptions, type SettingFlags } from "./setting-options.js";
 import { detachKeysOption } from "./terminal/detach-keys-option.js";
 
-interface RunFlags extends ProgressFlags, DetachFlags {
+interface RunFlags extends ProgressFlags, DetachFlags, SettingFlags {
   env?: string[];
   workdir?: string;
   user?: string;
@@ -96,7 +97,7 @@ export function runCommand(): Command {
     .passThroughOptions()
     .addHelpText("after", EXAMPLES);
   for (const option of egressOptions()) command.addOption(option);
-  return addDetachOptions(command).action(async (image: string, cmd: string[], flags: RunFlags) => {
+  return addSettingOptions(addDetachOptions(command)).action(async (image: string, cmd: string[], flags: RunFlags) => {
     // commander leaves the separator in once it passes options through.
     process.exitCode = await run(image, cmd[0] === "--" ? cmd.slice(1) : cmd, flags);
   });
@@ -122,12 +123,22 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
   }
   const signal = onInterrupt();
   // What only changes how processes are run is not baked in: the same snapshot serves every such command.
-  const bake = { signal, memoryMiB: memory, vcpus, name: detach ? undefined : name, platform, pull, registryAuth };
+  const bake = {
+    signal,
+    memoryMiB: memory,
+    vcpus,
+    name: detach ? undefined : name,
+    platform,
+    pull,
+    registryAuth,
+    ...settingsOf(flags),
+  };
   const image = await withProgress(flags, (onProgress) => Image.open(reference, { ...bake, onProgress }));
   const { env, workdir, user } = flags;
   const workload = {
     signal,
-    env: parseEnv(env ?? [], process.env),
+    // As with docker, what the command line says counts more than what a file does.
+    env: parseEnv([...(flags.envFile ?? []), ...(env ?? [])], process.env),
     ...(workdir !== undefined && { cwd: workdir }),
     ...(user !== undefined && { user }),
     ...(cmd.length > 0 && { cmd }),
@@ -157,6 +168,11 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
 function tellPorts(vm: Vm): void {
   for (const { protocol, host, hostPort, guestPort } of vm.exposed)
     process.stderr.write(`supermachine: ${host}:${hostPort} is ${protocol} port ${guestPort} of the microVM\n`);
+}
+
+/** These are of the snapshot: another one is baked for other settings. */
+function settingsOf({ ulimit, sysctl, shmSize, hostname }: SettingFlags) {
+  return { ulimits: ulimit, sysctls: sysctl, shmSize, hostname };
 }
 
 /** What the host's user owns belongs to whoever runs the command. */

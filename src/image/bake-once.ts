@@ -9,6 +9,7 @@ import { together } from "../together.js";
 import { imageCommand } from "../vm/index.js";
 import { bake } from "./bake.js";
 import { keepBaked, snapshotId } from "./baked.js";
+import { settingsKey } from "./guest-settings.js";
 import { readMetadata, type SnapshotMetadata } from "./metadata.js";
 import {
   type BakeIdentity,
@@ -39,7 +40,12 @@ export async function bakeOnce(runtime: Runtime, source: BakeSource, options: Ba
   const { reference, manifestDigest, platform, config } = source;
   const size = sizeOf(options);
   const hostname = checkHostname(options.hostname ?? DEFAULT_HOSTNAME);
-  const state = { ...readyOf(options), warmupTag: warmupTagOf(options), egress: options.egress };
+  const state = {
+    ...readyOf(options),
+    warmupTag: warmupTagOf(options),
+    egress: options.egress,
+    settings: settingsKey(options),
+  };
   // Better no bake than one that cannot be started.
   if (state.ready !== "start") imageCommand(config);
   const placeFor = (template: Template) => {

@@ -8,6 +8,7 @@ import { CAPTURE_FILES, forkMachine, Machine, type Runtime, type Template, templ
 import { DEFAULT_EGRESS, DNS_ADDRESSES, type EgressPolicy } from "../network/index.js";
 import type { StoredLayer } from "../rootfs/index.js";
 import { Vm, type VmOrigin } from "../vm/index.js";
+import { settingsOf } from "./guest-settings.js";
 import { type SnapshotMetadata, writeMetadata } from "./metadata.js";
 import type { BakeOptions } from "./options.js";
 import { type Ready, startListening } from "./ready.js";
@@ -45,7 +46,7 @@ export async function bake(folder: string, runtime: Runtime, input: BakeInput, o
   onProgress?.(step);
   const machine = await Machine.restore(runtime, await templateSource(input.template), { signal });
   try {
-    await assemble(machine, input, signal);
+    await assemble(machine, input, options);
     await warmShell(machine, signal);
     // Given back after the warm-up, so that nobody reaches into a machine that is another VM by then.
     await using vm = new Vm(machine, originOf(runtime, input), {}, { workload: undefined, giveBack: () => undefined });
@@ -66,12 +67,16 @@ export async function bake(folder: string, runtime: Runtime, input: BakeInput, o
 }
 
 /** Gives the machine the image's layers as disks, and makes its root of them. */
-async function assemble(machine: Machine, input: BakeInput, signal: AbortSignal | undefined): Promise<void> {
+async function assemble(machine: Machine, input: BakeInput, options: BakeOptions): Promise<void> {
+  const { signal } = options;
   const disks = input.layers.map(({ path }, index): Disk => ({ lun: FIRST_LUN + index, path }));
   await machine.attachDisks(disks);
   const luns = disks.map(({ lun }) => lun);
   const { hostname } = input;
-  await machine.agent.assembleRoot({ luns, files: rootFiles(hostname), hostname }, signal ? { signal } : {});
+  const { files = [], ...settings } = settingsOf(options);
+  // The caller's own /etc/hosts, if there is one, replaces ours.
+  const request = { luns, hostname, ...settings, files: [...rootFiles(hostname), ...files] };
+  await machine.agent.assembleRoot(request, signal ? { signal } : {});
 }
 
 /** What is captured in the end is the bake itself, so a VM in the middle of it can be forked, but not be made an image. */

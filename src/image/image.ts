@@ -29,6 +29,7 @@ import { type CapturedVm, type PooledVm, type RunConfiguration, Vm, type VmOrigi
 import { captureSnapshot, isWholeDeviceState } from "./bake.js";
 import { bakeImage } from "./bake-image.js";
 import { snapshotId, takeBaked } from "./baked.js";
+import { settingsKey } from "./guest-settings.js";
 import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
 import { type BakeOptions, checkName, DEFAULT_GUEST_PORT, DEFAULT_HOSTNAME, isName } from "./options.js";
 import { type AcquireVmOptions, defaultPool, Pool } from "./pool.js";
@@ -81,7 +82,10 @@ export class Image {
     if (isName(text)) {
       const folder = join(options.snapshotsDir ?? home().snapshots, text);
       if (await exists(join(folder, METADATA_FILE)))
-        return (await Image.fromSnapshot(folder, options)).#requireSize(options).#requirePlatform(options);
+        return (await Image.fromSnapshot(folder, options))
+          .#requireSize(options)
+          .#requirePlatform(options)
+          .#requireNoSettings(options);
     }
     return Image.fromOci(text, options);
   }
@@ -219,6 +223,15 @@ export class Image {
         hint: `Bake another one from ${this.#metadata.reference}.`,
       },
     );
+  }
+
+  #requireNoSettings(options: BakeOptions): this {
+    const { ulimits = {}, hostname } = options;
+    const isChanged = hostname !== undefined && hostname !== this.#metadata.hostname;
+    if (!isChanged && Object.keys(ulimits).length === 0 && settingsKey(options) === undefined) return this;
+    throw new UsageError(`the snapshot ${this.name} has the host name, limits and settings that it was baked with`, {
+      hint: `Bake another one from ${this.#metadata.reference}.`,
+    });
   }
 
   #requirePlatform({ platform }: BakeOptions): this {

@@ -8,6 +8,8 @@ export const METADATA_FILE = "metadata.json";
 /** Raised when the fields below change their meaning. */
 const SCHEMA = 1;
 
+const Bound = v.union([v.number(), v.literal("unlimited")]);
+
 /** How a snapshot's processes are run. */
 export const RunConfigurationSchema = v.object({
   entrypoint: v.array(v.string()),
@@ -15,6 +17,7 @@ export const RunConfigurationSchema = v.object({
   env: v.record(v.string(), v.string()),
   workdir: v.string(),
   user: v.string(),
+  ulimits: v.optional(v.record(v.string(), v.union([Bound, v.object({ soft: Bound, hard: Bound })]))),
 });
 
 const Metadata = v.object({

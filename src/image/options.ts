@@ -5,7 +5,8 @@ import type { EgressPolicy } from "../network/index.js";
 import type { ImageConfig, PullPolicy, RegistryAuth } from "../oci/index.js";
 import type { LongWork } from "../progress.js";
 import { isEntry } from "../store/index.js";
-import { parseEnv, type RunConfiguration } from "../vm/index.js";
+import { parseEnv, type Rlimits, type RunConfiguration, resourceLimits } from "../vm/index.js";
+import type { GuestSettings } from "./guest-settings.js";
 import type { Ready } from "./ready.js";
 import type { Warmup } from "./warm-up.js";
 
@@ -13,7 +14,7 @@ import type { Warmup } from "./warm-up.js";
 export type ForeignState = "restore" | "bake";
 
 /** How an image is baked. */
-export interface BakeOptions extends LongWork {
+export interface BakeOptions extends LongWork, GuestSettings {
   /** The snapshot's name; by default one made of the reference, for every set of options another. */
   name?: string | undefined;
   /** The guest's memory, 256 MiB by default. */
@@ -29,6 +30,8 @@ export interface BakeOptions extends LongWork {
   workdir?: string | undefined;
   /** `name`, `uid`, `name:group` or `uid:gid`. */
   user?: string | undefined;
+  /** Limits of the resources of all commands, by docker's names for them. */
+  ulimits?: Rlimits | undefined;
   /** The guest's host name, `supermachine` by default. */
   hostname?: string | undefined;
   /**
@@ -112,7 +115,13 @@ export function changedConfiguration(own: RunConfiguration, options: BakeOptions
     env: { ...own.env, ...options.env },
     workdir: absolute(options.workdir ?? own.workdir),
     user: options.user ?? own.user,
+    ...limitsOf({ ...own.ulimits, ...options.ulimits }),
   };
+}
+
+function limitsOf(ulimits: Rlimits): { ulimits?: Rlimits } {
+  resourceLimits(ulimits);
+  return Object.keys(ulimits).length > 0 ? { ulimits } : {};
 }
 
 /** The option, else `SUPERMACHINE_FOREIGN_STATE`. @throws UsageError */
@@ -142,6 +151,8 @@ export interface BakedState {
   warmupTag?: string | undefined;
   /** The policy that was asked for; what ran in the bake may have depended on it. */
   egress?: EgressPolicy | undefined;
+  /** Of {@link settingsKey}. */
+  settings?: string | undefined;
 }
 
 /** What an image is, whatever is made of it. */
@@ -156,10 +167,10 @@ export function bakeKey(
   config: RunConfiguration,
   templateId: string,
   hostname: string,
-  { ready, guestPort, warmupTag, egress }: BakedState,
+  { ready, guestPort, warmupTag, egress, settings }: BakedState,
 ): string {
   const diffIds = image.layers.map((layer) => layer.diffId);
-  const state = [ready, guestPort, warmupTag, egress];
+  const state = [ready, guestPort, warmupTag, egress, ...(settings === undefined ? [] : [settings])];
   const input = [BAKE, image.configDigest, diffIds, config, templateId, hostname, ...state];
   return createHash("sha256").update(JSON.stringify(input)).digest("hex");
 }

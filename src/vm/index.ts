@@ -4,8 +4,14 @@ export type { ExitStatus } from "./exit-status.js";
 export { VmFiles, type WriteStreamOptions } from "./files.js";
 export type { Fork, ForkFailure, ForkOptions } from "./fork.js";
 export { type AttachableProcess, VmProcess } from "./process.js";
-export { parseUlimit, type Rlimit, type RlimitName, type Rlimits } from "./rlimits.js";
-export { type CommandChanges, imageCommand, parseEnv, type RunConfiguration } from "./run-configuration.js";
+export { parseUlimit, type Rlimit, type RlimitName, type Rlimits, resourceLimits } from "./rlimits.js";
+export {
+  type CommandChanges,
+  imageCommand,
+  parseEnv,
+  parseEnvFile,
+  type RunConfiguration,
+} from "./run-configuration.js";
 export type { StagedFile } from "./stage.js";
 export { type CapturedVm, type PooledVm, Vm, type VmOrigin, type WriteFileOptions } from "./vm.js";
 export { Workload } from "./workload.js";

@@ -23,8 +23,10 @@ const RESOURCES = {
 
 export type RlimitName = keyof typeof RESOURCES;
 
-/** One number for both limits; `Infinity` is none. Seconds, bytes or a count, as getrlimit(2) has it. */
-export type Rlimit = number | { soft: number; hard: number };
+type Bound = number | "unlimited";
+
+/** One bound for both limits. Seconds, bytes or a count, as getrlimit(2) has it. */
+export type Rlimit = Bound | { soft: Bound; hard: Bound };
 
 /** Limits of a process's resources by docker's names for them. */
 export type Rlimits = Partial<Record<RlimitName, Rlimit>>;
@@ -37,14 +39,20 @@ export function resourceLimits(limits: Rlimits): ResourceLimit[] {
         hint: `There are ${Object.keys(RESOURCES).join(", ")}.`,
       });
     }
-    const { soft, hard } = typeof value === "number" ? { soft: value, hard: value } : value;
-    for (const each of [soft, hard]) {
-      if (each !== Infinity && (!Number.isSafeInteger(each) || each < 0))
-        throw new UsageError(`the limit ${name} is ${each}; it is a whole number from 0, or Infinity`);
-    }
+    const { soft, hard } = bounds(name, value);
     if (soft > hard) throw new UsageError(`the limit ${name} is ${soft}, above its hard limit ${hard}`);
     return { resource: RESOURCES[name as RlimitName], soft, hard };
   });
+}
+
+function bounds(name: string, value: Rlimit): { soft: number; hard: number } {
+  const both = typeof value === "object" ? value : { soft: value, hard: value };
+  const [soft, hard] = [both.soft, both.hard].map((each) => (each === "unlimited" ? Infinity : each));
+  for (const each of [soft, hard]) {
+    if (each === Infinity || (Number.isSafeInteger(each) && Number(each) >= 0)) continue;
+    throw new UsageError(`the limit ${name} is ${each}; it is a whole number from 0, or "unlimited"`);
+  }
+  return { soft: Number(soft), hard: Number(hard) };
 }
 
 /** Parses docker's `NAME=SOFT[:HARD]`, -1 or `unlimited` for none. @throws UsageError */
@@ -56,8 +64,8 @@ export function parseUlimit(text: string): Rlimits {
     });
   }
   const [, name = "", first = "", second = first] = match;
-  const number = (word: string) => (word === "-1" || word === "unlimited" ? Infinity : Number(word));
-  const limits = { [name]: { soft: number(first), hard: number(second) } };
+  const bound = (word: string) => (word === "-1" || word === "unlimited" ? "unlimited" : Number(word));
+  const limits = { [name]: { soft: bound(first), hard: bound(second) } };
   resourceLimits(limits);
   return limits;
 }

@@ -30,6 +30,21 @@ export function imageCommand(config: RunConfiguration, changes: CommandChanges =
   throw new UsageError("the image has no command of its own", { hint: "Name one: `supermachine run IMAGE -- CMD`." });
 }
 
+/**
+ * The lines of a file of variables that count, by docker's rules: empty ones and those that begin with # do not; what follows the first
+ * `=` is the value as it is, quotes and all. @throws UsageError
+ */
+export function parseEnvFile(text: string, path: string): string[] {
+  const lines = text.replace(/^\uFEFF/, "").split(/\r?\n/);
+  return lines.flatMap((line, index) => {
+    const entry = line.trimStart();
+    if (entry === "" || entry.startsWith("#")) return [];
+    const name = entry.split("=", 1)[0] ?? "";
+    if (name !== "" && !/\s/.test(name)) return [entry];
+    throw new UsageError(`line ${index + 1} of ${path} names no variable: ${JSON.stringify(name)}`);
+  });
+}
+
 /** Turns `NAME=value` lines into a record. A name alone takes its value from `inherit`, or is left out. */
 export function parseEnv(lines: readonly string[], inherit: NodeJS.ProcessEnv = {}): Record<string, string> {
   const env = new Map<string, string>();

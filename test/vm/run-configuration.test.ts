@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { UsageError } from "../../src/errors.js";
-import { imageCommand, parseEnv, type RunConfiguration } from "../../src/vm/index.js";
+import { imageCommand, parseEnv, parseEnvFile, type RunConfiguration } from "../../src/vm/index.js";
 
 const config = (entrypoint: string[], cmd: string[]): RunConfiguration => ({
   entrypoint,
@@ -63,4 +63,11 @@ describe("variables", () => {
     expect(() => parseEnv([line])).toThrow(UsageError);
     expect(() => parseEnv(["A=1", line])).toThrow(`${JSON.stringify(line)} is not of the form NAME=value`);
   });
+});
+
+test("a file of variables has docker's rules", () => {
+  const text = "\ufeffA=1\n# no\n\n  B=two words # all of it\r\nC='quoted'\nD\nE=\n";
+  expect(parseEnvFile(text, "vars")).toEqual(["A=1", "B=two words # all of it", "C='quoted'", "D", "E="]);
+  expect(() => parseEnvFile("A=1\nA B=2\n", "vars")).toThrow(/line 2 of vars/);
+  expect(() => parseEnvFile("=x", "vars")).toThrow(UsageError);
 });
