@@ -118,9 +118,7 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
   } = flags;
   checkDetachFlags(flags);
   const network = { egress: egressOf(flags), publish: flags.publish };
-  if (interactive && tty && !process.stdin.isTTY) {
-    throw new UsageError("the input device is not a TTY", { hint: "Leave -t out, or -i, or run this in a terminal." });
-  }
+  if (interactive && tty) requireTerminal();
   const signal = onInterrupt();
   // What only changes how processes are run is not baked in: the same snapshot serves every such command.
   const bake = {
@@ -134,16 +132,7 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     ...settingsOf(flags),
   };
   const image = await withProgress(flags, (onProgress) => Image.open(reference, { ...bake, onProgress }));
-  const { env, workdir, user } = flags;
-  const workload = {
-    signal,
-    // As with docker, what the command line says counts more than what a file does.
-    env: parseEnv([...(flags.envFile ?? []), ...(env ?? [])], process.env),
-    ...(workdir !== undefined && { cwd: workdir }),
-    ...(user !== undefined && { user }),
-    ...(cmd.length > 0 && { cmd }),
-    ...(flags.entrypoint !== undefined && { entrypoint: flags.entrypoint === "" ? [] : [flags.entrypoint] }),
-  };
+  const workload = { signal, ...workloadOf(cmd, flags) };
   if (detach) {
     await runDetached(image, flags, { ...workload, name, ...storageOf(flags), ...network });
     return 0;
@@ -163,6 +152,23 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     process.stderr.write(`supermachine: ${error.message}\n`);
     return error.exitCode;
   }
+}
+
+function requireTerminal(): void {
+  if (process.stdin.isTTY) return;
+  throw new UsageError("the input device is not a TTY", { hint: "Leave -t out, or -i, or run this in a terminal." });
+}
+
+/** What is run, and how. */
+function workloadOf(cmd: string[], { env = [], envFile = [], workdir, user, entrypoint }: RunFlags) {
+  return {
+    // As with docker, what the command line says counts more than what a file does.
+    env: parseEnv([...envFile, ...env], process.env),
+    ...(workdir !== undefined && { cwd: workdir }),
+    ...(user !== undefined && { user }),
+    ...(cmd.length > 0 && { cmd }),
+    ...(entrypoint !== undefined && { entrypoint: entrypoint === "" ? [] : [entrypoint] }),
+  };
 }
 
 function tellPorts(vm: Vm): void {
