@@ -96,8 +96,12 @@ describe("a terminal in the guest", () => {
     await using terminal = await guestShell("-m 512M", `oci-archive:${image.archive}`, "bash --norc");
     await terminal.line("vi -u NONE --cmd 'set nocompatible' /tmp/text");
     await terminal.see(/\n~\n/);
-    await terminal.keys("i", "ünïcödé text", "Escape");
+    await terminal.keys("i", "ünïcödé text");
+    await terminal.see(/^ünïcödé text\n~\n/);
+    // A key that follows at once would make another one of it.
+    await terminal.keys("Escape");
     await terminal.resize(60, 15);
+    await terminal.see(/^ünïcödé text\n(~\n){13}\S*.*$/);
     await terminal.keys("y", "y", "1", "2", "p");
     await terminal.see(/^(ünïcödé text\n){13}/);
     await terminal.keys(":", "w", "q", "Enter");
