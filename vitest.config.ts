@@ -30,6 +30,8 @@ export default defineConfig({
           hookTimeout: 600_000,
         },
       },
+      // Ten minutes each, or SUPERMACHINE_FUZZ_SECONDS.
+      { test: { name: "fuzz", include: ["test/fuzz/**/*.fuzz.ts"], testTimeout: 3_600_000 } },
       { test: { name: "soak", include: ["test/soak/**/*.test.ts"], ...withQemu, testTimeout: 3_600_000 } },
     ],
   },
