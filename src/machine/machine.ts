@@ -252,6 +252,7 @@ export class Machine {
     // What is written to a volume must get there, however little time there is.
     const grace = graceMs ?? (this.#hasVolumes ? 0 : undefined);
     if (grace !== undefined) {
+      this.ref();
       // Only a running guest can shut down.
       await this.resume().catch(() => undefined);
       const gone = this.agent.shutdown({ graceMs: grace, timeoutMs: grace + SHUTDOWN_TIMEOUT_MS });

@@ -176,7 +176,7 @@ describe("a pause", () => {
     const machine = await restore();
     await machine.pause();
     await machine.stop({ graceMs: 10 });
-    expect(workerLog()?.slice(2)).toEqual(["pause", "resume", "kill"]);
+    expect(workerLog()?.slice(2)).toEqual(["pause", "ref", "resume", "kill"]);
     expect(agents[0]?.log).toEqual(["quiesce", "resume", "shutdown", "close the microVM was stopped"]);
     const other = await restore();
     await other.pause();

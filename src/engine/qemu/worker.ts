@@ -120,6 +120,8 @@ export class QemuWorker implements Worker {
 
   async kill(): Promise<void> {
     this.#ending = true;
+    // Somebody waits for its end, also of one that does not keep our process alive otherwise.
+    this.ref();
     this.#child.kill("SIGKILL");
     await this.exited;
     for (const stream of this.#child.stdio) stream?.destroy();
