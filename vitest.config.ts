@@ -4,7 +4,8 @@ import { defineConfig } from "vitest/config";
 // One home for all: its kernel, template and layers are made once. What a run leaves there, the next one uses.
 const env = { SUPERMACHINE_HOME: process.env.SUPERMACHINE_HOME ?? resolve(".tmp/test-home") };
 // QEMU under software emulation is slow and the machine small: integration files run one after the other.
-const withQemu = { fileParallelism: false, testTimeout: 180_000, hookTimeout: 300_000, env };
+// A second try, since on a busy machine a terminal or a guest may once be slower than anybody would wait for.
+const withQemu = { fileParallelism: false, testTimeout: 180_000, hookTimeout: 300_000, retry: 1, env };
 
 export default defineConfig({
   test: {
