@@ -28,11 +28,11 @@ afterEach(async () => {
 test("run mounts folders, for the user who was asked for", async () => {
   const src = join(folder.path, "src");
   const script = "cat file; echo made > new; stat -c %U new; echo x > /fixed/file || echo fixed";
-  const mounts = ["--mount", `${src}:/work`, "-v", `${src}:/fixed:ro`];
-  const { stdout } = await cli("run", ...mounts, "-w", "/work", "-u", "app", busybox, "--", "sh", "-c", script);
+  const mounts = ["--mount", `${src}:/mounted`, "-v", `${src}:/fixed:ro`];
+  const { stdout } = await cli("run", ...mounts, "-w", "/mounted", "-u", "app", busybox, "--", "sh", "-c", script);
   expect(stdout).toBe("of the host\napp\nfixed");
   expect(readFileSync(join(src, "new"), "utf8")).toBe("made\n");
-  const { exitCode, stderr } = await cli("run", "--mount", "/no/such:/work", busybox, "--", "true");
+  const { exitCode, stderr } = await cli("run", "--mount", "/no/such:/mounted", busybox, "--", "true");
   expect([exitCode, stderr]).toEqual([
     2,
     expect.stringMatching(/\/no\/such cannot be mounted: there is no such folder/),
@@ -54,11 +54,11 @@ test("volumes are made, kept from run to run, listed and removed", async () => {
 
 test("a VM in the background has its folder and volume, which nobody else can have meanwhile", async () => {
   const src = join(folder.path, "src");
-  const storage = ["-v", `${src}:/work`, "-v", "e2e-data:/data"];
-  const script = "cp /work/file /data/; cat /data/file > /work/through; while sleep 1; do :; done";
+  const storage = ["-v", `${src}:/mounted`, "-v", "e2e-data:/data"];
+  const script = "cp /mounted/file /data/; cat /data/file > /mounted/through; while sleep 1; do :; done";
   const started = await cli("run", "-d", "--name", "e2e-mounted", ...storage, busybox, "--", "sh", "-c", script);
   expect(started).toMatchObject({ exitCode: 0 });
-  const through = () => cli("exec", "e2e-mounted", "cat", "/work/through").then(({ stdout }) => stdout);
+  const through = () => cli("exec", "e2e-mounted", "cat", "/mounted/through").then(({ stdout }) => stdout);
   await expect.poll(through, { timeout: 20_000 }).toBe("of the host");
   const { exitCode, stderr } = await cli("run", "-v", "e2e-data:/data", busybox, "--", "true");
   expect([exitCode, stderr]).toEqual([2, expect.stringMatching(/e2e-data is in use by process \d+/)]);

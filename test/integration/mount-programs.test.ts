@@ -13,7 +13,7 @@ let vm: Vm;
 const work = (...names: string[]) => join(folder.path, "work", ...names);
 const sh = async (script: string) => {
   const env = { LD_LIBRARY_PATH: "/tools", PATH: "/tools:/usr/bin:/bin" };
-  const { stdout, stderr, exitCode } = await vm.run(["sh", "-c", script], { cwd: "/work", timeoutMs: 150_000, env });
+  const { stdout, stderr, exitCode } = await vm.run(["sh", "-c", script], { cwd: "/mounted", timeoutMs: 150_000, env });
   if (exitCode !== 0) throw new Error(`${exitCode}: ${stderr}${stdout}`);
   return stdout;
 };
@@ -25,7 +25,7 @@ beforeAll(async () => {
   const image = await Image.fromOci(`oci-archive:${(await debianPythonImage()).archive}`, { memoryMiB: 512 });
   vm = await image.start({
     mounts: [
-      { host: work(), guest: "/work" },
+      { host: work(), guest: "/mounted" },
       { host: join(folder.path, "tools"), guest: "/tools", readOnly: true },
       { host: npmFolder(), guest: "/npm", readOnly: true },
     ],
@@ -53,12 +53,12 @@ test("git commits in the guest, and the host's git agrees", async () => {
   expect(readFileSync(work("repo", "a", "b", "7"), "utf8")).toBe("7\n");
 });
 
-test.each(["/work", "/data"])("SQLite and locks work in %s, with every journal", async (place) => {
+test.each(["/mounted", "/data"])("SQLite and locks work in %s, with every journal", async (place) => {
   copyFileSync(join(SUPPORT, "sqlite-writers.py"), work("sqlite-writers.py"));
   expect(await sh(`python3 sqlite-writers.py ${place}/db`)).toBe("delete 60 570 ok\nwal 60 570 ok\nlocked\n");
 });
 
-test.each(["/work", "/data"])(
+test.each(["/mounted", "/data"])(
   "random writes, cuts and mappings of a file in %s read back as they ought to",
   async (place) => {
     copyFileSync(join(SUPPORT, "random-file.py"), work("random-file.py"));

@@ -25,7 +25,7 @@ let vm: Vm;
 let descriptors: number;
 const onHost = (...names: string[]) => join(folder.path, "work", ...names);
 const sh = async (script: string, options: { user?: string; cwd?: string } = {}) => {
-  const result = await vm.run(["sh", "-c", script], { cwd: "/work", timeoutMs: 60_000, ...options });
+  const result = await vm.run(["sh", "-c", script], { cwd: "/mounted", timeoutMs: 60_000, ...options });
   return result.stderr + result.stdout;
 };
 
@@ -37,8 +37,8 @@ beforeAll(async () => {
   descriptors = openDescriptors();
   vm = await image.start({
     mounts: [
-      { host: onHost(), guest: "/work" },
-      { host: join(folder.path, "fixed"), guest: "/work/deps/fixed", readOnly: true },
+      { host: onHost(), guest: "/mounted" },
+      { host: join(folder.path, "fixed"), guest: "/mounted/deps/fixed", readOnly: true },
       { host: join(folder.path, "home"), guest: "/home/app", owner: "app" },
     ],
   });
@@ -91,22 +91,22 @@ test("a large file goes through whole, both ways", async () => {
 test("commands run in a mounted folder and out of it, also many at a time", async () => {
   writeFileSync(onHost("script"), "#!/bin/sh\necho $1 in $(pwd)\n", { mode: 0o755 });
   const runs = Array.from({ length: 12 }, (_, i) =>
-    vm.run(["./script", String(i)], { cwd: "/work", timeoutMs: 60_000 }),
+    vm.run(["./script", String(i)], { cwd: "/mounted", timeoutMs: 60_000 }),
   );
   for (const [i, { stdout, stderr }] of (await Promise.all(runs)).entries())
-    expect(stderr + stdout).toBe(`${i} in /work\n`);
-  expect(await vm.run(["./missing"], { cwd: "/work" })).toMatchObject({ exitCode: 127 });
-  expect(await vm.run(["true"], { cwd: "/work/missing" })).toMatchObject({ exitCode: 126 });
-  const child = await vm.exec(["/work/script", "alone"], { cwd: "/work" });
+    expect(stderr + stdout).toBe(`${i} in /mounted\n`);
+  expect(await vm.run(["./missing"], { cwd: "/mounted" })).toMatchObject({ exitCode: 127 });
+  expect(await vm.run(["true"], { cwd: "/mounted/missing" })).toMatchObject({ exitCode: 126 });
+  const child = await vm.exec(["/mounted/script", "alone"], { cwd: "/mounted" });
   child.stdout.resume();
   expect(await child.wait()).toMatchObject({ exitCode: 0 });
   expect(child.pid).toBeGreaterThan(1);
 });
 
 test("files of the library's own calls can be there, too", async () => {
-  await vm.writeFile("/work/new/file", "written", { createParents: true });
+  await vm.writeFile("/mounted/new/file", "written", { createParents: true });
   expect(readFileSync(onHost("new", "file"), "utf8")).toBe("written");
-  expect(await vm.readFile("/work/new/file", "utf8")).toBe("written");
+  expect(await vm.readFile("/mounted/new/file", "utf8")).toBe("written");
 });
 
 test("a read-only folder within another stays as it is", async () => {
@@ -129,7 +129,7 @@ test("links lead nowhere but within the guest, and no rights are left on the hos
   writeFileSync(join(folder.path, "beside", "secret"), "secret of the host");
   symlinkSync(join(folder.path, "beside", "secret"), onHost("out"));
   symlinkSync("../beside/secret", onHost("up"));
-  expect(await sh("cat out up; cat ../beside/secret; ls /work/..")).not.toContain("secret of the host");
+  expect(await sh("cat out up; cat ../beside/secret; ls /mounted/..")).not.toContain("secret of the host");
   await sh("ln -s /etc/hostname planted; cp /bin/busybox su; chmod 6755 su; mknod device b 8 0; mkfifo pipe");
   expect(lstatSync(onHost("planted")).isSymbolicLink()).toBe(true);
   expect(statSync(onHost("su")).mode & 0o7777).toBe(0o755);
@@ -142,7 +142,7 @@ describe("a snapshot of a VM with a folder", () => {
     const process = await vm.exec([
       "sh",
       "-c",
-      "cd /work; exec 5<file; while sleep 0.1; do cat <&5 >/tmp/read 2>&1 || echo broken > /tmp/state; done",
+      "cd /mounted; exec 5<file; while sleep 0.1; do cat <&5 >/tmp/read 2>&1 || echo broken > /tmp/state; done",
     ]);
     await sleep(500);
     const snapshot = await vm.snapshot(join(folder.path, "snapshot"));
@@ -150,23 +150,23 @@ describe("a snapshot of a VM with a folder", () => {
     process.kill("SIGKILL");
     {
       await using without = await snapshot.start();
-      const { stderr } = await without.run(["cat", "/work/file"]);
+      const { stderr } = await without.run(["cat", "/mounted/file"]);
       expect(stderr).toMatch(/not connected/);
       await expect
         .poll(async () => (await without.run(["cat", "/tmp/state"])).stdout, { timeout: 10_000 })
         .toBe("broken\n");
     }
-    await using again = await snapshot.start({ mounts: [{ host: onHost(), guest: "/work" }] });
-    expect((await again.run(["cat", "/work/file"])).stdout).toBe("of the host");
-    const { stdout } = await again.run(["grep", "-c", " /work fuse ", "/proc/mounts"]);
+    await using again = await snapshot.start({ mounts: [{ host: onHost(), guest: "/mounted" }] });
+    expect((await again.run(["cat", "/mounted/file"])).stdout).toBe("of the host");
+    const { stdout } = await again.run(["grep", "-c", " /mounted fuse ", "/proc/mounts"]);
     expect(stdout).toBe("1\n");
   });
 });
 
 test("a folder that root in the guest unmounts is gone, and the VM goes on", async () => {
-  await using other = await image.start({ mounts: [{ host: onHost(), guest: "/work" }] });
-  expect((await other.run(["umount", "/work"])).exitCode).toBe(0);
-  expect((await other.run(["ls", "-A", "/work"])).stdout).toBe("");
+  await using other = await image.start({ mounts: [{ host: onHost(), guest: "/mounted" }] });
+  expect((await other.run(["umount", "/mounted"])).exitCode).toBe(0);
+  expect((await other.run(["ls", "-A", "/mounted"])).stdout).toBe("");
   expect((await other.run(["echo", "alive"])).stdout).toBe("alive\n");
 });
 

@@ -16,27 +16,33 @@ afterAll(async () => {
 });
 
 test("files are listed, looked at, changed and removed", async () => {
-  await vm.files.mkdir("/work/deep/er", { recursive: true, user: "app" });
-  await vm.writeFile("/work/deep/file", "content");
-  await vm.files.symlink("deep/file", "/work/link");
-  await vm.files.chmod("/work/deep", 0o700, { recursive: true });
-  await vm.files.chown("/work/deep/file", "app");
-  expect((await vm.files.list("/work", { recursive: true })).map(({ name, type }) => `${name} ${type}`)).toEqual([
+  await vm.files.mkdir("/folder/deep/er", { recursive: true, user: "app" });
+  await vm.writeFile("/folder/deep/file", "content");
+  await vm.files.symlink("deep/file", "/folder/link");
+  await vm.files.chmod("/folder/deep", 0o700, { recursive: true });
+  await vm.files.chown("/folder/deep/file", "app");
+  expect((await vm.files.list("/folder", { recursive: true })).map(({ name, type }) => `${name} ${type}`)).toEqual([
     "deep directory",
     "deep/er directory",
     "deep/file file",
     "link symlink",
   ]);
-  expect(await vm.files.stat("/work/link")).toMatchObject({ type: "file", size: 7, mode: 0o700, uid: 1000, gid: 1000 });
-  expect(await vm.files.lstat("/work/link")).toMatchObject({ type: "symlink" });
-  expect(await vm.files.readlink("/work/link")).toBe("deep/file");
-  await expect(vm.files.readlink("/work/deep")).rejects.toMatchObject({ errno: "EINVAL" });
-  await vm.files.rename("/work/deep/file", "/work/moved");
-  expect([await vm.files.exists("/work/link"), await vm.files.exists("/work/moved")]).toEqual([false, true]);
-  expect(await vm.files.exists("/work/moved/below")).toBe(false);
-  await vm.files.remove("/work", { recursive: true });
-  expect(await vm.files.exists("/work")).toBe(false);
-  await vm.files.remove("/work", { force: true });
+  expect(await vm.files.stat("/folder/link")).toMatchObject({
+    type: "file",
+    size: 7,
+    mode: 0o700,
+    uid: 1000,
+    gid: 1000,
+  });
+  expect(await vm.files.lstat("/folder/link")).toMatchObject({ type: "symlink" });
+  expect(await vm.files.readlink("/folder/link")).toBe("deep/file");
+  await expect(vm.files.readlink("/folder/deep")).rejects.toMatchObject({ errno: "EINVAL" });
+  await vm.files.rename("/folder/deep/file", "/folder/moved");
+  expect([await vm.files.exists("/folder/link"), await vm.files.exists("/folder/moved")]).toEqual([false, true]);
+  expect(await vm.files.exists("/folder/moved/below")).toBe(false);
+  await vm.files.remove("/folder", { recursive: true });
+  expect(await vm.files.exists("/folder")).toBe(false);
+  await vm.files.remove("/folder", { force: true });
 });
 
 test("a path leads nowhere but into the guest", async () => {
