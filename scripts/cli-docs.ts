@@ -14,7 +14,7 @@ Exit codes: 0; for \`run\` and \`exec\` the command's own (127: not found, 126: 
 `;
 
 const page = join(import.meta.dirname, "../docs/cli.md");
-const text = [INTRODUCTION, ...sections(program())].join("\n");
+const text = [INTRODUCTION, ...sections(await program())].join("\n");
 if (!process.argv.includes("--check")) writeFileSync(page, text);
 else if (readFileSync(page, "utf8") !== text) {
   process.stderr.write("docs/cli.md is not what the commands say; `npm run docs` writes it anew\n");

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { access, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Architecture } from "../engine/index.js";
 import { AssetsError } from "../errors.js";
+import { packageRoot } from "../package-root.js";
 import type { LongWork } from "../progress.js";
 import { produceOnce } from "../store/index.js";
 import { aptInstall, canInstall, installHint } from "./packages.js";
@@ -11,7 +11,7 @@ import { findProgram } from "./qemu.js";
 import { runProgram } from "./run-program.js";
 
 /** Where the package keeps the agent's sources, and the binaries that a release brings along. */
-const GUEST = fileURLToPath(new URL("../../guest", import.meta.url));
+const GUEST = join(packageRoot, "guest");
 const FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-Os", "-static", "-s"];
 const COMPILERS: Record<Architecture, string[]> = {
   x64: ["x86_64-linux-gnu-gcc", "x86_64-linux-musl-gcc"],

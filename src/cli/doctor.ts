@@ -22,7 +22,6 @@ interface DoctorFlags extends ProgressFlags {
 /** `supermachine doctor`: what this machine has, what works, and what to do about the rest. */
 export function doctorCommand(): Command {
   return new Command("doctor")
-    .description("check this machine, boot a guest with each accelerator, and say what to do about problems")
     .option("--store", "check everything that is kept on disk instead: layers, templates, documents, snapshots")
     .option("--fix", "with --store: remove what is damaged; it is made anew when it is needed")
     .option("--json", "print JSON")

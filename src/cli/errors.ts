@@ -1,4 +1,5 @@
-import { logLevel, SupermachineError, UsageError } from "../index.js";
+import { SupermachineError, UsageError } from "../errors.js";
+import { logLevel } from "../log.js";
 import { Interrupted } from "./interrupt.js";
 
 /** Prints an error for people and gives the exit code: 2 for wrong usage, 128+n when interrupted, else 1. */

@@ -26,7 +26,6 @@ Examples:
 /** `supermachine exec`: one more command in a VM that runs. */
 export function execCommand(): Command {
   return new Command("exec")
-    .description("run a command in a VM that runs in the background, and exit with its code")
     .usage("[options] [target] -- <cmd...>")
     .argument("[args...]", "the VM, then -- and the command with its arguments")
     .option("-e, --env <NAME=value>", "set a variable; a name alone takes its value from here", collect)

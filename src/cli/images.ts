@@ -21,7 +21,6 @@ const UNITS = [
 /** `supermachine images`: what has been baked, and what it takes on disk. */
 export function imagesCommand(): Command {
   return new Command("images")
-    .description("list the snapshots that microVMs are started from, and what they take on disk")
     .option("--json", "print JSON")
     .addHelpText("after", MORE)
     .action(async ({ json }: { json?: boolean }) => {

@@ -5,7 +5,6 @@ import { printJson } from "./table.js";
 /** `supermachine inspect`: everything that is known of VMs. */
 export function inspectCommand(): Command {
   return new Command("inspect")
-    .description("print what is known of VMs, as JSON")
     .argument("[target...]", "VMs' names or beginnings of them, or their images; without one, the only VM")
     .addHelpText("after", "\nExample:\n  supermachine inspect web | jq '.[0].status'")
     .action(async (targets: string[]) => {

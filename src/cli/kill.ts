@@ -5,7 +5,6 @@ import { findVm } from "../index.js";
 /** `supermachine kill`: a signal to the workload of a VM. */
 export function killCommand(): Command {
   return new Command("kill")
-    .description("send a signal to the workload of VMs")
     .argument("[target...]", "VMs' names or beginnings of them, or their images; without one, the only VM")
     .option("-s, --signal <signal>", "its name or number", signalName, "SIGKILL")
     .addHelpText("after", "\nExample:\n  supermachine kill --signal HUP web")

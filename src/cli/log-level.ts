@@ -1,4 +1,5 @@
-import { LOG_LEVELS, logLevel, UsageError } from "../index.js";
+import { UsageError } from "../errors.js";
+import { LOG_LEVELS, logLevel } from "../log.js";
 
 /** @throws UsageError when `SUPERMACHINE_LOG` is set to something else than a level */
 export function checkLogLevel(env: NodeJS.ProcessEnv = process.env): void {

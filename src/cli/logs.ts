@@ -16,7 +16,6 @@ const UNITS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86
 /** `supermachine logs`: what the workload of a VM in the background wrote. */
 export function logsCommand(): Command {
   return new Command("logs")
-    .description("print the output of a VM that runs, or ran, in the background")
     .argument("[target]", "a VM's name or the beginning of one, or its image; without one, the only VM")
     .option("-f, --follow", "go on until the VM ends")
     .option("-n, --tail <lines>", "only the last lines", wholeNumber)

@@ -6,7 +6,8 @@ import { program } from "./program.js";
 
 try {
   checkLogLevel();
-  await program().parseAsync(process.argv, { from: "node" });
+  const args = process.argv.slice(2);
+  await (await program(args)).parseAsync(args, { from: "user" });
 } catch (error) {
   process.exitCode = error instanceof CommanderError ? (error.exitCode === 0 ? 0 : 2) : reportError(error);
 }

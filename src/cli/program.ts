@@ -1,54 +1,37 @@
 import { Command } from "commander";
-import { version } from "../index.js";
-import { doctorCommand } from "./doctor.js";
-import { execCommand } from "./exec.js";
-import { imagesCommand } from "./images.js";
-import { inspectCommand } from "./inspect.js";
-import { killCommand } from "./kill.js";
-import { logsCommand } from "./logs.js";
-import { pruneCommand } from "./prune.js";
-import { psCommand } from "./ps.js";
-import { pullCommand } from "./pull.js";
-import { pushCommand } from "./push.js";
-import { rmCommand } from "./rm.js";
-import { rmiCommand } from "./rmi.js";
-import { runCommand } from "./run.js";
-import { saveCommand } from "./save.js";
-import { setupCommand } from "./setup.js";
-import { stopCommand } from "./stop.js";
-import { versionCommand } from "./version.js";
-import { volumeCommand } from "./volume.js";
+import { version } from "../version.js";
+import { COMMANDS, type CommandEntry } from "./commands.js";
 
-/** In the order of the help. */
-const COMMANDS = [
-  runCommand,
-  execCommand,
-  psCommand,
-  logsCommand,
-  inspectCommand,
-  stopCommand,
-  killCommand,
-  rmCommand,
-  pullCommand,
-  pushCommand,
-  saveCommand,
-  imagesCommand,
-  rmiCommand,
-  volumeCommand,
-  pruneCommand,
-  setupCommand,
-  doctorCommand,
-  versionCommand,
-];
-
-/** The whole command line; a wrong use of it throws commander's CommanderError. */
-export function program(): Command {
+/**
+ * The whole command line; a wrong use of it throws commander's CommanderError.
+ * @param args what will be parsed: only the command that it names is loaded, the others are known by name and description.
+ *   Without it all are loaded.
+ */
+export async function program(args?: readonly string[]): Promise<Command> {
   const supermachine = new Command("supermachine")
     .description("Runs any OCI/Docker image as a microVM that is restored from a snapshot, not booted.")
     .version(version, "--version")
     .enablePositionalOptions()
     .exitOverride()
-    .configureHelp({ showGlobalOptions: false });
-  for (const command of COMMANDS) supermachine.addCommand(command().exitOverride());
+    // What follows a command's name is in its own help; some would need to be loaded for that here.
+    .configureHelp({ showGlobalOptions: false, subcommandTerm: (command) => command.name() });
+  const wanted = args && commandIn(args);
+  const commands = COMMANDS.map((entry) => (args && entry.name !== wanted ? outline(entry) : load(entry)));
+  for (const command of await Promise.all(commands)) supermachine.addCommand(command.exitOverride());
   return supermachine;
+}
+
+async function load({ description, load }: CommandEntry): Promise<Command> {
+  const command = await load();
+  return command.description(description);
+}
+
+function outline({ name, description }: CommandEntry): Command {
+  return new Command(name).description(description);
+}
+
+/** The command that is run, or whose help is asked for. */
+function commandIn(args: readonly string[]): string | undefined {
+  const [first, second] = args.filter((arg) => !arg.startsWith("-"));
+  return first === "help" ? second : first;
 }

@@ -30,7 +30,6 @@ Examples:
 /** `supermachine prune`: removes what nothing refers to. */
 export function pruneCommand(): Command {
   return new Command("prune")
-    .description("remove layers, templates and downloads that nothing refers to, and what killed processes left")
     .option("-n, --dry-run", "say what would be removed, and remove nothing")
     .option("--older-than <time>", "only what is older, such as 30m, 24h or 7d", duration)
     .option("-a, --all", "the templates too that the next bake would use")

@@ -5,7 +5,6 @@ import { printJson, printTable } from "./table.js";
 /** `supermachine ps`: what runs in the background. */
 export function psCommand(): Command {
   return new Command("ps")
-    .description("list the VMs that run in the background")
     .option("-a, --all", "those that have ended, too")
     .option("--json", "print JSON")
     .addHelpText("after", "\nExamples:\n  supermachine ps\n  supermachine ps --all --json | jq -r '.[].name'")

@@ -16,7 +16,6 @@ interface PullFlags extends ProgressFlags {
 /** `supermachine pull`: everything that `run` does before it starts a microVM. */
 export function pullCommand(): Command {
   return new Command("pull")
-    .description("pull an image and bake it, so that it runs at once; prints the snapshot's name")
     .argument("<image>", "what to pull, as for `supermachine run`")
     .option("-m, --memory <size>", "memory of the microVMs, such as 512M or 2G (default 256M)", memoryMiB)
     .option("--vcpus <n>", "processors of the microVMs (default 1)", wholeNumber)

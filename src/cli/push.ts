@@ -27,7 +27,6 @@ Examples:
 /** `supermachine push`: copies an image or a snapshot to a registry. */
 export function pushCommand(): Command {
   return new Command("push")
-    .description("copy an image or a snapshot to a registry; prints its name with the digest")
     .argument("<source>", "what to copy: the name of a snapshot, or an image as for `supermachine run`")
     .argument("<target>", "the image's name in the registry")
     .option("--all", "copy everything that an index names, for all platforms")

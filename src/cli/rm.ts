@@ -4,7 +4,6 @@ import { findVm } from "../index.js";
 /** `supermachine rm`: removes what is left of VMs. */
 export function rmCommand(): Command {
   return new Command("rm")
-    .description("remove what is kept of VMs that have ended: their record and their output")
     .argument("<target...>", "VMs' names or beginnings of them")
     .option("-f, --force", "end those that run")
     .addHelpText("after", "\nExample:\n  supermachine rm web")

@@ -13,7 +13,6 @@ Examples:
 /** `supermachine rmi`: removes snapshots. */
 export function rmiCommand(): Command {
   return new Command("rmi")
-    .description("remove snapshots by name, reference or digest; prints the names of those that were removed")
     .argument("<image...>", "what `supermachine images` shows")
     .option("-f, --force", "remove all snapshots that a reference or digest stands for")
     .addHelpText("after", MORE)

@@ -73,7 +73,6 @@ Examples:
 /** `supermachine run`: one command in a fresh microVM, attached. */
 export function runCommand(): Command {
   const command = new Command("run")
-    .description("run a command, or the image's own, in a new microVM and exit with its code")
     .argument("<image>", "what to run")
     .argument("[cmd...]", "command with its arguments; put -- before it")
     .option("-e, --env <NAME=value>", "set a variable; a name alone takes its value from here", collect)

@@ -27,7 +27,6 @@ Examples:
 export function saveCommand(): Command {
   const formats = ["oci-archive", "oci-layout", "docker-archive"];
   return new Command("save")
-    .description("write an image or a snapshot to a file or a folder; prints its path")
     .argument("<source>", "what to save: the name of a snapshot, or an image as for `supermachine run`")
     .requiredOption("-o, --output <path>", "file, or folder with a slash at its end")
     .addOption(new Option("--format <format>", "form of the file (default: oci-archive)").choices(formats))

@@ -7,7 +7,6 @@ import { printJson, printTable } from "./table.js";
 /** `supermachine setup`: obtains everything a guest needs. */
 export function setupCommand(): Command {
   return new Command("setup")
-    .description("find or obtain QEMU, the guest's kernel and the agent, and choose the accelerator")
     .option("--json", "print JSON")
     .addOption(progressOption())
     .addOption(quietOption())

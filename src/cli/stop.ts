@@ -6,7 +6,6 @@ import { seconds } from "./run-detached.js";
 /** `supermachine stop`: ends VMs in order. */
 export function stopCommand(): Command {
   return new Command("stop")
-    .description("end VMs: SIGTERM to the workload, SIGKILL after the grace")
     .argument("[target...]", "VMs' names or beginnings of them, or their images; without one, the only VM")
     .option("-t, --time <seconds>", "the grace (default: what --stop-grace said, else 10)", seconds)
     .addHelpText("after", "\nExamples:\n  supermachine stop web\n  supermachine stop --time 60 db")

@@ -1,23 +1,20 @@
 import { Command } from "commander";
-import { version } from "../index.js";
+import { version } from "../version.js";
 import { printJson } from "./table.js";
 
 /** `supermachine version`. */
 export function versionCommand(): Command {
-  return new Command("version")
-    .description("print the version of supermachine and of what it runs on")
-    .option("--json", "print JSON")
-    .action(({ json }: { json?: boolean }) => {
-      const versions = {
-        supermachine: version,
-        node: process.version,
-        platform: `${process.platform}-${process.arch}`,
-      };
-      if (json) return printJson(versions);
-      process.stdout.write(
-        Object.entries(versions)
-          .map(([name, value]) => `${name} ${value}\n`)
-          .join(""),
-      );
-    });
+  return new Command("version").option("--json", "print JSON").action(({ json }: { json?: boolean }) => {
+    const versions = {
+      supermachine: version,
+      node: process.version,
+      platform: `${process.platform}-${process.arch}`,
+    };
+    if (json) return printJson(versions);
+    process.stdout.write(
+      Object.entries(versions)
+        .map(([name, value]) => `${name} ${value}\n`)
+        .join(""),
+    );
+  });
 }

@@ -13,9 +13,7 @@ Examples:
 
 /** `supermachine volume`: disks that outlive microVMs. */
 export function volumeCommand(): Command {
-  const command = new Command("volume")
-    .description("disks that outlive microVMs: list, make, look at and remove them")
-    .addHelpText("after", EXAMPLES);
+  const command = new Command("volume").addHelpText("after", EXAMPLES);
   for (const each of [list(), create(), inspect(), remove()]) command.addCommand(each.exitOverride());
   return command;
 }

@@ -2,13 +2,13 @@ import { fork } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { closeSync, mkdirSync, openSync } from "node:fs";
-import { resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join, resolve } from "node:path";
 import * as v from "valibot";
 import { UsageError, VmError } from "../errors.js";
 import type { Image } from "../image/index.js";
 import type { MountOptions } from "../mounts/index.js";
 import { checkPolicy, type EgressPolicy, type PublishOptions } from "../network/index.js";
+import { packageRoot } from "../package-root.js";
 import type { CommandChanges } from "../vm/index.js";
 import type { VolumeOptions } from "../volumes/index.js";
 import { placeOf, removeRecord } from "./record.js";
@@ -16,7 +16,8 @@ import type { RestartPolicy } from "./restart-policy.js";
 import { RunningVm } from "./running-vm.js";
 import { SupervisorAnswer, type SupervisorSpec } from "./supervisor-spec.js";
 
-const MAIN = fileURLToPath(new URL("./supervisor-main.js", import.meta.url));
+/** The built one, also where this module runs from its source. */
+const MAIN = join(packageRoot, "dist", "daemon", "supervisor-main.js");
 const DEFAULT_GRACE_MS = 10_000;
 
 /** How a VM is started that outlives this process. */

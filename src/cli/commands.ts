@@ -1,0 +1,103 @@
+import type { Command } from "commander";
+
+/** What is known of a command before its module is loaded, which takes most of the time that a short command needs. */
+export interface CommandEntry {
+  name: string;
+  /** One line for the list of commands; the command's own help begins with it, too. */
+  description: string;
+  load: () => Promise<Command>;
+}
+
+/** In the order of the help. */
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: "run",
+    description: "run a command, or the image's own, in a new microVM and exit with its code",
+    load: async () => (await import("./run.js")).runCommand(),
+  },
+  {
+    name: "exec",
+    description: "run a command in a VM that runs in the background, and exit with its code",
+    load: async () => (await import("./exec.js")).execCommand(),
+  },
+  {
+    name: "ps",
+    description: "list the VMs that run in the background",
+    load: async () => (await import("./ps.js")).psCommand(),
+  },
+  {
+    name: "logs",
+    description: "print the output of a VM that runs, or ran, in the background",
+    load: async () => (await import("./logs.js")).logsCommand(),
+  },
+  {
+    name: "inspect",
+    description: "print what is known of VMs, as JSON",
+    load: async () => (await import("./inspect.js")).inspectCommand(),
+  },
+  {
+    name: "stop",
+    description: "end VMs: SIGTERM to the workload, SIGKILL after the grace",
+    load: async () => (await import("./stop.js")).stopCommand(),
+  },
+  {
+    name: "kill",
+    description: "send a signal to the workload of VMs",
+    load: async () => (await import("./kill.js")).killCommand(),
+  },
+  {
+    name: "rm",
+    description: "remove what is kept of VMs that have ended: their record and their output",
+    load: async () => (await import("./rm.js")).rmCommand(),
+  },
+  {
+    name: "pull",
+    description: "pull an image and bake it, so that it runs at once; prints the snapshot's name",
+    load: async () => (await import("./pull.js")).pullCommand(),
+  },
+  {
+    name: "push",
+    description: "copy an image or a snapshot to a registry; prints its name with the digest",
+    load: async () => (await import("./push.js")).pushCommand(),
+  },
+  {
+    name: "save",
+    description: "write an image or a snapshot to a file or a folder; prints its path",
+    load: async () => (await import("./save.js")).saveCommand(),
+  },
+  {
+    name: "images",
+    description: "list the snapshots that microVMs are started from, and what they take on disk",
+    load: async () => (await import("./images.js")).imagesCommand(),
+  },
+  {
+    name: "rmi",
+    description: "remove snapshots by name, reference or digest; prints the names of those that were removed",
+    load: async () => (await import("./rmi.js")).rmiCommand(),
+  },
+  {
+    name: "volume",
+    description: "disks that outlive microVMs: list, make, look at and remove them",
+    load: async () => (await import("./volume.js")).volumeCommand(),
+  },
+  {
+    name: "prune",
+    description: "remove layers, templates and downloads that nothing refers to, and what killed processes left",
+    load: async () => (await import("./prune.js")).pruneCommand(),
+  },
+  {
+    name: "setup",
+    description: "find or obtain QEMU, the guest's kernel and the agent, and choose the accelerator",
+    load: async () => (await import("./setup.js")).setupCommand(),
+  },
+  {
+    name: "doctor",
+    description: "check this machine, boot a guest with each accelerator, and say what to do about problems",
+    load: async () => (await import("./doctor.js")).doctorCommand(),
+  },
+  {
+    name: "version",
+    description: "print the version of supermachine and of what it runs on",
+    load: async () => (await import("./version.js")).versionCommand(),
+  },
+];
