@@ -46,6 +46,7 @@ module.exports = {
     mayOnlyUse("store", []),
     mayOnlyUse("oci", ["store"]),
     mayOnlyUse("rootfs", ["store"]),
+    mayOnlyUse("dockerfile", ["oci"]),
     mayOnlyUse("guest", []),
     mayOnlyUse("pool", []),
     mayOnlyUse("network", ["guest"]),

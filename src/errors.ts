@@ -137,6 +137,23 @@ export class PoolClosedError extends SupermachineError {
   }
 }
 
+/**
+ * A Dockerfile is wrong: it cannot be parsed, names a variable wrongly, or its stages do not fit together. `file`, `line` and `column` (both
+ * from 1) say where; the message shows the line.
+ */
+export class DockerfileError extends SupermachineError {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+
+  constructor(message: string, details: ErrorDetails & { file: string; line: number; column: number }) {
+    super("ERR_SUPERMACHINE_DOCKERFILE", message, details);
+    this.file = details.file;
+    this.line = details.line;
+    this.column = details.column;
+  }
+}
+
 /** The caller's options or arguments are wrong. */
 export class UsageError extends SupermachineError {
   constructor(message: string, details: ErrorDetails = {}) {

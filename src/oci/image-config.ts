@@ -42,6 +42,7 @@ const runConfig = v.object({
       Interval: optional(v.number()),
       Timeout: optional(v.number()),
       StartPeriod: optional(v.number()),
+      StartInterval: optional(v.number()),
       Retries: optional(v.number()),
     }),
   ),
