@@ -1,11 +1,21 @@
 import { resolve } from "node:path";
 import { defineConfig } from "vitest/config";
 
-// One home for all: its kernel, template and layers are made once. What a run leaves there, the next one uses.
+// One home: its kernel, templates and layers are made once. What a run leaves there, the next one uses.
 const env = { SUPERMACHINE_HOME: process.env.SUPERMACHINE_HOME ?? resolve(".tmp/test-home") };
-// QEMU under software emulation is slow and the machine small: integration files run one after the other.
+// QEMU under software emulation keeps a processor busy, so that more than two files at a time would only delay each other.
 // A second try, since on a busy machine a terminal or a guest may once be slower than anybody would wait for.
-const withQemu = { fileParallelism: false, testTimeout: 180_000, hookTimeout: 300_000, retry: 1, env };
+const withQemu = {
+  maxWorkers: 2,
+  sequence: { groupOrder: 1 },
+  setupFiles: ["test/support/home-of-worker.ts"],
+  testTimeout: 180_000,
+  hookTimeout: 300_000,
+  retry: 1,
+  env,
+};
+// Alone on the machine, for what they measure or fill.
+const alone = { ...withQemu, maxWorkers: 1, fileParallelism: false, sequence: { groupOrder: 2 } };
 
 export default defineConfig({
   test: {
@@ -15,6 +25,7 @@ export default defineConfig({
           name: "unit",
           include: ["test/**/*.test.ts"],
           exclude: ["test/{integration,e2e,soak,kvm}/**"],
+          maxWorkers: 2,
           // On a machine that is busy with other things too, 5 s are soon over.
           testTimeout: 30_000,
         },
@@ -26,14 +37,14 @@ export default defineConfig({
         test: {
           name: "kvm",
           include: ["test/kvm/**/*.test.ts"],
-          ...withQemu,
+          ...alone,
           testTimeout: 300_000,
           hookTimeout: 600_000,
         },
       },
       // Ten minutes each, or SUPERMACHINE_FUZZ_SECONDS.
       { test: { name: "fuzz", include: ["test/fuzz/**/*.fuzz.ts"], testTimeout: 3_600_000 } },
-      { test: { name: "soak", include: ["test/soak/**/*.test.ts"], ...withQemu, testTimeout: 3_600_000 } },
+      { test: { name: "soak", include: ["test/soak/**/*.test.ts"], ...alone, testTimeout: 3_600_000 } },
     ],
   },
 });

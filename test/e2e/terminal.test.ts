@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
 import { beforeAll, describe, expect, test } from "vitest";
 import { busyboxImage, debianImageWith } from "../support/images.js";
@@ -18,11 +19,22 @@ beforeAll(async () => {
 /** A terminal in which a shell of the guest waits; the host's shell says afterwards how it ended and what is changed. */
 async function guestShell(options = "", image = busybox, shell = "sh"): Promise<Tmux> {
   const terminal = await Tmux.start();
-  await terminal.line(`node ${CLI} run -it -e PS1='${PROMPT}' ${options} ${image} -- ${shell}; code=$?`);
-  await terminal.see(PROMPT.trim());
-  await terminal.line("clear");
-  await terminal.see(/^guest>/);
-  return terminal;
+  try {
+    await terminal.line(`node ${CLI} run -it -e PS1='${PROMPT}' ${options} ${image} -- ${shell}; code=$?`);
+    await seePrompt(terminal);
+    await terminal.line("clear");
+    await terminal.see(/^guest>/);
+    return terminal;
+  } catch (error) {
+    await terminal[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** With each prompt busybox asks the terminal where its cursor is. The answer must not get into what is typed next. */
+async function seePrompt(terminal: Tmux, before: string | RegExp = PROMPT.trim()): Promise<void> {
+  await terminal.see(before);
+  await sleep(500);
 }
 
 /** The host's shell is back, with every setting of the terminal as it was. */
@@ -45,12 +57,14 @@ function parentOf(pid: number): number {
 describe("a terminal in the guest", () => {
   test("has job control, Ctrl-C, UTF-8 line editing, and the size of ours", async () => {
     await using terminal = await guestShell();
-    await terminal.line("tty; stty size; echo $TERM; sleep 1000");
+    await terminal.line("tty; stty size; echo $TERM; cat");
     await terminal.see("/dev/pts/0\n24 80\nxterm\n");
     await terminal.keys("C-z");
-    await terminal.see("Stopped");
+    await seePrompt(terminal, /Stopped.*\nguest>/);
     await terminal.line("fg");
-    await terminal.see("fg\nsleep 1000");
+    // An answer shows that it is in the foreground again.
+    await terminal.line("still there");
+    await terminal.see("still there\nstill there\n");
     await terminal.keys("C-c");
     await terminal.see(/\^C\nguest>/);
     await terminal.line("clear; echo ready; dd bs=64 count=1 2>/dev/null | od -An -c");
