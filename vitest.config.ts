@@ -3,9 +3,12 @@ import { defineConfig } from "vitest/config";
 
 // One home: its kernel, templates and layers are made once. What a run leaves there, the next one uses.
 const env = { SUPERMACHINE_HOME: process.env.SUPERMACHINE_HOME ?? resolve(".tmp/test-home") };
+// How long a state is waited for that comes sooner or later: on a busy machine 1 s is soon over.
+const expect = { poll: { timeout: 30_000 } };
 // QEMU under software emulation keeps a processor busy, so that more than two files at a time would only delay each other.
 // A second try, since on a busy machine a terminal or a guest may once be slower than anybody would wait for.
 const withQemu = {
+  expect,
   maxWorkers: 2,
   sequence: { groupOrder: 1 },
   setupFiles: ["test/support/home-of-worker.ts"],
@@ -27,7 +30,8 @@ export default defineConfig({
           exclude: ["test/{integration,e2e,soak,kvm}/**"],
           maxWorkers: 2,
           // On a machine that is busy with other things too, 5 s are soon over.
-          testTimeout: 30_000,
+          testTimeout: 60_000,
+          expect,
         },
       },
       { test: { name: "integration", include: ["test/integration/**/*.test.ts"], ...withQemu } },
