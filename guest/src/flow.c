@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "flow.h"
 
-#include "log.h"
 #include "loop.h"
 
 #include <errno.h>
@@ -9,7 +8,6 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,20 +20,12 @@ static uint32_t used_slots;
 static struct flow *free_slots;
 /* In the order in which their time runs out. */
 static struct flow *awaited_first, *awaited_last;
-/* One ring a slot, in address space that becomes memory only where a socket is not read as fast as the host sends. */
+/* One ring a slot. */
 static uint8_t *rings;
 
-void flows_init(void) {
-  size_t size = (size_t)FLOWS_MAX * FLOW_WINDOW;
-  rings = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (rings == MAP_FAILED) fatal("mmap: %s", strerror(errno));
-  madvise(rings, size, MADV_NOHUGEPAGE);
-  madvise(rings, size, MADV_DONTFORK);
-}
+void flows_init(void) { rings = rings_map(FLOWS_MAX); }
 
 static uint32_t slot_of(const struct flow *flow) { return (uint32_t)(flow - flows); }
-
-uint8_t *flow_ring(const struct flow *flow) { return rings + (size_t)slot_of(flow) * FLOW_WINDOW; }
 
 static struct flow **bucket_of(uint32_t id) { return &by_id[id / 2 % BUCKETS]; }
 
@@ -62,6 +52,7 @@ struct flow *flow_allocate(struct link *link, uint32_t id) {
   flow->turn.serve = flow_serve;
   flow->credit = FLOW_CREDIT;
   flow->window = FLOW_WINDOW;
+  flow->ring.space = rings + (size_t)slot_of(flow) * RING_SIZE;
   *bucket = flow;
   return flow;
 }
@@ -81,7 +72,7 @@ void flow_free(struct flow *flow) {
   if (flow->state == FLOW_AWAITED) stop_awaiting(flow);
   if (flow->turn.queued) link_unready(flow->link, &flow->turn);
   if (flow->fd >= 0) close(flow->fd);
-  if (flow->touched) madvise(flow_ring(flow), FLOW_WINDOW, MADV_DONTNEED);
+  ring_clear(&flow->ring);
   struct flow **at = bucket_of(flow->id);
   while (*at != flow) at = &(*at)->next_of_id;
   *at = flow->next_of_id;
@@ -218,8 +209,6 @@ void flows_expire(int64_t now) {
 
 void flows_trim(void) {
   for (uint32_t i = 0; i < used_slots; i++) {
-    if (flows[i].state == FLOW_FREE || !flows[i].touched || flows[i].used > 0) continue;
-    madvise(flow_ring(&flows[i]), FLOW_WINDOW, MADV_DONTNEED);
-    flows[i].touched = false;
+    if (flows[i].state != FLOW_FREE && flows[i].ring.used == 0) ring_clear(&flows[i].ring);
   }
 }

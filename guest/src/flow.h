@@ -4,12 +4,13 @@
 
 #include "link.h"
 #include "packet.h"
+#include "ring.h"
 #include "turn.h"
 
 enum {
   FLOWS_MAX = 4096,
   /* What the host may have on the way to one flow, and what is kept for a socket that is not read. */
-  FLOW_WINDOW = 1 << 18,
+  FLOW_WINDOW = RING_SIZE,
   /* What a connection may send until the host has taken some: many that it does not read shall not fill its memory. */
   FLOW_CREDIT = 1 << 14,
 };
@@ -27,7 +28,7 @@ struct flow {
   uint32_t credit;      /* bytes the host still allows */
   uint32_t window;      /* bytes the host may still send */
   uint32_t consumed;    /* bytes to give back as CREDIT */
-  uint32_t head, used;  /* of the ring with what the socket did not take yet */
+  struct ring ring;     /* what the socket did not take yet */
   bool datagrams;
   bool started_due;
   bool readable;        /* a read may give something */
@@ -35,7 +36,6 @@ struct flow {
   bool end_sent;
   bool ending;          /* the host's END came: shut the socket once the ring is empty */
   bool shut;
-  bool touched;         /* the ring's pages are to be given back */
   struct endpoints ends; /* of an awaited one */
   int64_t until_ms;
   struct flow *next_of_id;
@@ -73,7 +73,6 @@ void flows_trim(void);
 void flow_fail(struct flow *flow, int error);
 void flow_wake(struct flow *flow);
 void flow_free(struct flow *flow);
-uint8_t *flow_ring(const struct flow *flow);
 bool flow_watch(struct flow *flow);
 void flow_pump(struct flow *flow);
 void flow_serve(struct turn *turn);

@@ -30,17 +30,6 @@ static uint32_t write_some(struct flow *flow, const uint8_t *bytes, uint32_t len
   return done;
 }
 
-static void keep(struct flow *flow, const uint8_t *bytes, uint32_t length) {
-  uint8_t *ring = flow_ring(flow);
-  if (flow->used == 0) flow->head = 0;
-  uint32_t tail = (flow->head + flow->used) % FLOW_WINDOW;
-  uint32_t first = length < FLOW_WINDOW - tail ? length : FLOW_WINDOW - tail;
-  memcpy(ring + tail, bytes, first);
-  memcpy(ring, bytes + first, length - first);
-  flow->used += length;
-  flow->touched = true;
-}
-
 static void shut(struct flow *flow) {
   if (shutdown(flow->fd, SHUT_WR) < 0) {
     flow_fail(flow, errno);
@@ -50,14 +39,14 @@ static void shut(struct flow *flow) {
 }
 
 void flow_pump(struct flow *flow) {
-  while (flow->state == FLOW_OPEN && flow->used > 0) {
-    uint32_t first = flow->used < FLOW_WINDOW - flow->head ? flow->used : FLOW_WINDOW - flow->head;
-    uint32_t done = write_some(flow, flow_ring(flow) + flow->head, first);
-    flow->head = (flow->head + done) % FLOW_WINDOW;
-    flow->used -= done;
+  while (flow->state == FLOW_OPEN && flow->ring.used > 0) {
+    uint32_t first = 0;
+    const uint8_t *bytes = ring_first(&flow->ring, &first);
+    uint32_t done = write_some(flow, bytes, first);
+    ring_drop(&flow->ring, done);
     if (done < first) break;
   }
-  if (flow->state == FLOW_OPEN && flow->used == 0 && flow->ending && !flow->shut) shut(flow);
+  if (flow->state == FLOW_OPEN && flow->ring.used == 0 && flow->ending && !flow->shut) shut(flow);
   flow_wake(flow);
 }
 
@@ -76,8 +65,8 @@ const char *flow_data(struct flow *flow, const struct frame *frame, const uint8_
   if (flow->datagrams) {
     take_datagram(flow, bytes, frame->length);
   } else if (flow->state != FLOW_FAILED) {
-    uint32_t done = flow->state == FLOW_OPEN && flow->used == 0 ? write_some(flow, bytes, frame->length) : 0;
-    if (flow->state != FLOW_FAILED && done < frame->length) keep(flow, bytes + done, frame->length - done);
+    uint32_t done = flow->state == FLOW_OPEN && flow->ring.used == 0 ? write_some(flow, bytes, frame->length) : 0;
+    if (flow->state != FLOW_FAILED && done < frame->length) ring_keep(&flow->ring, bytes + done, frame->length - done);
   }
   flow_wake(flow);
   return NULL;

@@ -164,7 +164,7 @@ int keep_attach(struct link *link, uint32_t id, uint32_t pid) {
   stream->id = id;
   stream->link = link;
   stream->due = DUE_STARTED;
-  stream->input.window = link->receive_window - stream->input.used;
+  stream->input.window = link->receive_window - stream->input.ring.used;
   stream->input.consumed = 0;
   keep->told = keep->part = 0;
   keep->replaying = keep->used > 0;

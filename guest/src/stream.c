@@ -95,8 +95,8 @@ const char *stream_open(struct link *link, uint32_t id, struct request *request)
   stream->id = id;
   stream->link = link;
   stream->kind = request->kind;
-  stream->status_fd = stream->input.fd = -1;
-  stream->input.window = link->receive_window;
+  stream->status_fd = -1;
+  input_open(stream);
   for (int i = 0; i < OUTPUTS; i++) {
     stream->outputs[i].fd = -1;
     stream->outputs[i].credit = link->send_credit;
@@ -144,7 +144,7 @@ static void forget(struct stream *stream) {
   if (stream->link && stream->turn.queued) link_unready(stream->link, &stream->turn);
   stream->link = NULL;
   /* Who comes back to it can go on typing. */
-  if (stream->keep) stream->input.used = 0;
+  if (stream->keep) stream->input.ring.used = 0;
   else input_close(stream);
 }
 
@@ -193,7 +193,7 @@ void stream_settle(struct stream *stream) {
   plan_drop(stream);
   input_close(stream);
   if (stream->cgroup) cgroup_leave(stream->cgroup);
-  if (stream->input.touched) input_trim(stream_slot(stream));
+  ring_clear(&stream->input.ring);
   fuse_end(stream);
   stream->generation++;
 }

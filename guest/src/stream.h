@@ -3,6 +3,7 @@
 #define STREAM_H
 
 #include "request.h"
+#include "ring.h"
 #include "turn.h"
 
 #include <sys/types.h>
@@ -25,16 +26,14 @@ struct output {
   bool truncated;
 };
 
-/* The channel from the host to the task. What the pipe does not take at once waits in the slot's ring. */
+/* The channel from the host to the task. What the pipe does not take at once waits in its ring. */
 struct input {
   int fd;             /* -1 once it is closed */
   uint32_t window;    /* bytes the host may still send */
   uint32_t consumed;  /* bytes to give back as CREDIT */
-  uint32_t head;
-  uint32_t used;
   bool ending;        /* END came: close once the ring is empty */
   bool watched;       /* epoll tells when the pipe has room */
-  bool touched;       /* the ring's pages are to be given back */
+  struct ring ring;
 };
 
 struct stream {
@@ -103,12 +102,12 @@ void stream_close_output(struct stream *stream, int channel);
 
 /* Pipes from the host to the task (input.c), */
 void input_init(void);
+void input_open(struct stream *stream);
 void input_take(struct stream *stream, const uint8_t *bytes, uint32_t length);
 void input_pump(struct stream *stream);
 void input_close(struct stream *stream);
 /* Bytes have left the window: some of it may be given back. */
 void input_consumed(struct stream *stream, uint32_t length);
-void input_trim(uint32_t slot);
 /* and from the task to the host (output.c). The stream has no session: its output is thrown away until the process ends. */
 void output_orphan(struct stream *stream);
 void output_event(struct stream *stream, int channel, uint32_t events);
