@@ -87,7 +87,7 @@ static void *answer(void *argument) {
   if (wanted.what == 'u') receive_bytes(fd, wanted.bytes);
   if (wanted.what == 'd') send_bytes(fd, wanted.bytes);
   if (wanted.what == 'e') echo(fd);
-  else write_all(fd, "", 1);
+  if (wanted.what == 'u' || wanted.what == 'c') write_all(fd, "", 1);
   close(fd);
   return NULL;
 }
