@@ -35,7 +35,7 @@ export class Plain9p implements AsyncDisposable {
     const share = `local,path=${folder},mount_tag=share,security_model=none,readonly=on`;
     const child = spawn("qemu-system-x86_64", [
       ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-M", "q35", "-serial", "stdio"],
-      ...["-accel", "tcg,thread=multi", "-cpu", "max,la57=off,smap=off,pku=off", "-m", String(memoryMiB)],
+      ...["-accel", "tcg,thread=multi", "-cpu", "max,la57=off,smap=off,pku=off,erms=off", "-m", String(memoryMiB)],
       ...["-kernel", kernel, "-initrd", initramfs, "-append", "console=ttyS0 quiet mitigations=off init_on_alloc=0"],
       ...["-virtfs", share],
     ]);

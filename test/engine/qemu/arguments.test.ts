@@ -132,7 +132,7 @@ test("a disk is LUN n of target 0, and names its block node", () => {
 });
 
 test.each<[Accelerator, string, string]>([
-  ["tcg", "tcg,thread=multi", "max,la57=off,smap=off,pku=off"],
+  ["tcg", "tcg,thread=multi", "max,la57=off,smap=off,pku=off,erms=off"],
   ["kvm", "kvm", "host"],
   ["hvf", "hvf", "host"],
   ["whpx", "whpx", "host"],
