@@ -72,7 +72,8 @@ module.exports = {
     ]),
     mayOnlyUse("doctor", ["assets", "engine", "machine", "store"]),
     mayOnlyUse("maintenance", ["assets", "image", "machine", "memory", "oci", "rootfs", "store"]),
-    mayOnlyUse("daemon", ["guest", "image", "mounts", "network", "store", "vm", "volumes"]),
+    mayOnlyUse("daemon", ["edge", "guest", "image", "mounts", "network", "store", "vm", "volumes"]),
+    mayOnlyUse("edge", ["image", "network", "store", "vm"]),
     mayOnlyUse("vm", ["machine", "guest", "image", "network"]),
     {
       name: "cli-uses-the-library",

@@ -14,6 +14,27 @@ export {
   type VmStatus,
 } from "./daemon/index.js";
 export { type Diagnosis, doctor, type Finding } from "./doctor/index.js";
+export {
+  type AccessEntry,
+  type EdgeHealth,
+  type EdgeOptions,
+  type EdgeWorker,
+  formatAccess,
+  HttpEdge,
+  type ListenOptions,
+  type ServeOptions,
+  type ServerLimits,
+  type Service,
+  type ServiceHealth,
+  type ServiceOptions,
+  type ServiceState,
+  serve,
+  serveAlso,
+  type TlsFiles,
+  type VmWorkerOptions,
+  type WorkerHealth,
+  type WorkerSource,
+} from "./edge/index.js";
 export * from "./errors.js";
 export {
   ExecFailure,

@@ -1,0 +1,185 @@
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { AccessEntry } from "./access-log.js";
+import { Exchange } from "./exchange.js";
+import { forward } from "./forward.js";
+import { type ListenOptions, listen, refuse, type ServerLimits, serverLimits } from "./listen.js";
+import type { ServiceOptions } from "./options.js";
+import { Problem, rawProblem, sendProblem } from "./problem.js";
+import { type EdgeHealth, Router } from "./router.js";
+import { Service } from "./service.js";
+import { forwardUpgrade } from "./upgrade.js";
+import type { WorkerSource } from "./worker-source.js";
+
+export const HEALTH_PATH = "/_health";
+const DEFAULT_GRACE_MS = 10_000;
+const TIDY_MS = 50;
+
+/** How an edge listens and what it allows clients. */
+export interface EdgeOptions extends ListenOptions, Partial<ServerLimits> {
+  /** Is called with every request that was dealt with, for an access log. */
+  onRequest?: ((entry: AccessEntry) => void) | undefined;
+}
+
+/**
+ * An HTTP server in front of workers: each request goes to the least busy one of the service that its host names. It streams in both
+ * directions, passes WebSockets on, retries what can do no harm on another worker, and says why when it cannot serve.
+ */
+export class HttpEdge implements AsyncDisposable {
+  readonly #limits: ServerLimits;
+  readonly #onRequest: ((entry: AccessEntry) => void) | undefined;
+  readonly #router = new Router();
+  readonly #servers = new Set<Server>();
+  readonly #upgraded = new Set<Duplex>();
+  readonly #exchanges = new WeakMap<Duplex, Exchange>();
+  #origin = { host: "", port: 0, scheme: "http" };
+  #closing: Promise<void> | undefined;
+
+  private constructor(options: EdgeOptions) {
+    this.#limits = serverLimits(options);
+    this.#onRequest = options.onRequest;
+  }
+
+  /** Begins to listen. @throws NetworkError when the port is in use, UsageError */
+  static async listen(options: EdgeOptions = {}): Promise<HttpEdge> {
+    const edge = new HttpEdge(options);
+    const { server, ...origin } = await listen(options, edge.#limits);
+    edge.#origin = origin;
+    edge.#serve(server, false);
+    return edge;
+  }
+
+  /** The port on the host. */
+  get port(): number {
+    return this.#origin.port;
+  }
+
+  /** Where it is reached, such as `http://localhost:8080`; with a name, the address of that service. */
+  url(name?: string): string {
+    const { scheme, host, port } = this.#origin;
+    const isHere = host === "127.0.0.1" || host === "::1" || host === "0.0.0.0" || host === "::";
+    const where = isHere ? "localhost" : host.includes(":") ? `[${host}]` : host;
+    return `${scheme}://${name === undefined ? where : `${name}.localhost`}:${port}`;
+  }
+
+  /**
+   * Adds a service: it is reached as `NAME.localhost`, and the first one by every other host name too. Its workers are started now.
+   * @throws UsageError
+   */
+  add(name: string, source: WorkerSource, options: ServiceOptions = {}): Service {
+    const service = new Service(name, source, options);
+    this.#router.add(service);
+    service.wake();
+    return service;
+  }
+
+  /** Takes a service away, and ends its workers. */
+  async remove(service: Service): Promise<void> {
+    this.#router.remove(service);
+    await service.close();
+  }
+
+  /** What `/_health` answers. */
+  health(): EdgeHealth {
+    return this.#router.health();
+  }
+
+  /**
+   * Accepts nothing more, lets requests come to their end for `graceMs` (10 s by default), and ends what is left, WebSockets at once.
+   * Resolves when all workers have ended.
+   */
+  close(options: { graceMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(options.graceMs ?? DEFAULT_GRACE_MS);
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    const closed = [...this.#servers].map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    // Those that become idle later are to go as well.
+    const tidy = setInterval(() => {
+      for (const server of this.#servers) server.closeIdleConnections();
+    }, TIDY_MS);
+    for (const socket of this.#upgraded) socket.destroy();
+    const force = setTimeout(() => {
+      for (const server of this.#servers) server.closeAllConnections();
+    }, graceMs);
+    await Promise.all(closed);
+    clearTimeout(force);
+    clearInterval(tidy);
+    await Promise.all(this.#router.services.map((service) => service.close()));
+  }
+
+  #serve(server: Server, trusted: boolean): void {
+    this.#servers.add(server);
+    server.on("request", (request, response) => void this.#request(request, response, trusted));
+    server.on("upgrade", (request, socket, head) => void this.#upgrade(request, socket, head, trusted));
+    server.on("connect", (request, socket: Duplex) => {
+      const problem = new Problem(405, "bad_request", "this is no proxy to elsewhere");
+      socket.on("error", () => undefined).end(rawProblem(problem, request.headers.accept));
+    });
+    server.on("clientError", (error, socket) => refuse(error, socket, this.#exchanges.get(socket)?.answering === true));
+    server.on("timeout", (socket: Duplex) => this.#stalled(socket));
+  }
+
+  async #request(request: IncomingMessage, response: ServerResponse, trusted: boolean): Promise<void> {
+    response.on("error", () => undefined);
+    // Whoever keeps its connection would keep a server that closes.
+    if (this.#closing) response.shouldKeepAlive = false;
+    try {
+      if (isHealth(request)) return this.#health(request, response);
+      const exchange = new Exchange(request, this.#router.find(request.headers.host), this.#onRequest);
+      this.#exchanges.set(request.socket, exchange);
+      await forward(exchange, response, trusted);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      sendProblem(request, response, error);
+    }
+  }
+
+  async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, trusted: boolean): Promise<void> {
+    // What was upgraded may be silent for as long as it likes.
+    request.socket.setTimeout(0);
+    this.#upgraded.add(socket);
+    socket.on("error", () => undefined).once("close", () => this.#upgraded.delete(socket));
+    try {
+      const exchange = new Exchange(request, this.#router.find(request.headers.host), this.#onRequest);
+      await forwardUpgrade(exchange, socket, head, trusted);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      socket.end(rawProblem(error, request.headers.accept));
+    }
+  }
+
+  #health(request: IncomingMessage, response: ServerResponse): void {
+    const health = this.#router.health(request.headers.host);
+    const text = `${JSON.stringify(health, undefined, 2)}\n`;
+    response.writeHead(health.status === "unavailable" ? 503 : 200, {
+      "content-type": "application/json",
+      "content-length": Buffer.byteLength(text),
+      "cache-control": "no-store",
+    });
+    response.end(request.method === "HEAD" ? undefined : text);
+  }
+
+  /** Nothing has moved on a connection for a while: it is ended if it is the client who could have moved something. */
+  #stalled(socket: Duplex): void {
+    const exchange = this.#exchanges.get(socket);
+    if (!exchange || exchange.over) return void socket.destroy();
+    if (!exchange.awaitsClient) return;
+    exchange.problem = `the client did nothing for ${this.#limits.stallTimeoutMs} ms`;
+    if (exchange.status === 0) {
+      exchange.status = 408;
+      socket.write(rawProblem(new Problem(408, "stalled", exchange.problem), exchange.request.headers.accept));
+    }
+    socket.destroy();
+  }
+}
+
+function isHealth({ url = "", method }: IncomingMessage): boolean {
+  if (!url.startsWith(HEALTH_PATH) || (method !== "GET" && method !== "HEAD")) return false;
+  return url.length === HEALTH_PATH.length || url[HEALTH_PATH.length] === "?";
+}
