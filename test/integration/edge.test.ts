@@ -14,7 +14,7 @@ beforeAll(async () => {
   current = freshHome();
   const script =
     "mkdir -p /srv/cgi-bin; echo page > /srv/page; cd /srv/cgi-bin;" +
-    "printf '#!/bin/sh\\necho; md5sum | cut -c1-32' > sum; printf '#!/bin/sh\\necho; sleep 1000' > sleep;" +
+    "printf '#!/bin/sh\\nprintf \"Content-Type: text/plain\\\\r\\\\n\\\\r\\\\n\"; md5sum | cut -c1-32' > sum; printf '#!/bin/sh\\nsleep 1000' > sleep;" +
     "chmod +x *; exec httpd -f -p 8080 -h /srv";
   image = await Image.fromOci(`oci-archive:${(await busyboxImage()).archive}`, {
     ...{ name: "site", entrypoint: ["sh", "-c", script], ready: "listener", guestPort: 8080 },
