@@ -156,6 +156,7 @@ export class Image {
   pool(options: PoolOptions = {}): Pool {
     const image = {
       memoryMiB: this.memoryMiB,
+      user: this.#metadata.config.user,
       template: async () => (await this.#loaded()).template,
       restore: async (how: RestoreOptions) => {
         const { machine, vm } = await this.#begin(how);

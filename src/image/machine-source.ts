@@ -18,6 +18,8 @@ import type { PooledVm, Vm, Workload } from "../vm/index.js";
 /** What a pool is told of its image. */
 export interface PooledImage {
   memoryMiB: number;
+  /** As whom its processes run. */
+  user: string;
   template(): Promise<Template>;
   restore(options: RestoreOptions): Promise<PooledMachine>;
   vmOf(machine: Machine, pooled: PooledVm, network: NetworkOptions): Vm;

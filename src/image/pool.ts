@@ -4,9 +4,10 @@ import { checkPolicy, type NetworkOptions } from "../network/index.js";
 import { type AcquireOptions, type PoolOptions, type PoolStats, ResourcePool } from "../pool/index.js";
 import type { Vm } from "../vm/index.js";
 import { MachineSource, type PooledImage, type PooledMachine } from "./machine-source.js";
+import { attachStorage, hasStorage, holdStorage, type StorageOptions } from "./storage.js";
 
-/** How a microVM is taken out of a pool. */
-export interface AcquireVmOptions extends AcquireOptions, NetworkOptions {}
+/** How a microVM is taken out of a pool. Its folders and volumes are mounted then; with any it is not lent again. */
+export interface AcquireVmOptions extends AcquireOptions, NetworkOptions, StorageOptions {}
 
 /** All that are open, for {@link closePools}. */
 const open = new Set<Pool>();
@@ -40,13 +41,33 @@ export class Pool implements AsyncDisposable {
   /**
    * Gives a clean microVM: at once when one idles, else as soon as one is restored or given back. Give it back with `await using`
    * or {@link Vm.release}.
-   * @throws PoolExhaustedError when there is none in time, PoolClosedError, VmError when none can be restored
+   * @throws PoolExhaustedError when there is none in time, PoolClosedError, VmError when none can be restored, UsageError when what is to
+   * be mounted is not there or in use
    */
   async acquire(options: AcquireVmOptions = {}): Promise<Vm> {
     this.#requireMemory();
     if (options.egress !== undefined) checkPolicy(options.egress);
+    if (hasStorage(options)) return this.#acquireWithStorage(options);
     const { resource, release } = await this.#pool.acquire(options);
     return this.#image.vmOf(resource.machine, { workload: resource.workload, giveBack: release }, options);
+  }
+
+  /** Giving it back ends it and waits for that: then all is written, nothing of it touches a folder any more, and volumes are free. */
+  async #acquireWithStorage(options: AcquireVmOptions): Promise<Vm> {
+    const storage = await holdStorage(options, this.#image.user);
+    const { resource } = await this.#pool.acquire(options).catch((error: unknown) => {
+      storage[Symbol.dispose]();
+      throw error;
+    });
+    const { machine, workload } = resource;
+    void machine.ended.then(() => storage[Symbol.dispose]());
+    try {
+      await attachStorage(machine, storage, options.signal);
+    } catch (error) {
+      await machine.stop();
+      throw error;
+    }
+    return this.#image.vmOf(machine, { workload, giveBack: () => machine.stop() }, options);
   }
 
   stats(): PoolStats {

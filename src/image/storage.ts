@@ -10,6 +10,11 @@ export interface StorageOptions {
   volumes?: readonly VolumeOptions[];
 }
 
+/** Whether it is given any. */
+export function hasStorage({ mounts = [], volumes = [] }: StorageOptions): boolean {
+  return mounts.length + volumes.length > 0;
+}
+
 /** Storage that has been checked and locked, for a VM that is about to start. */
 export interface HeldStorage extends Disposable {
   mounts: readonly Mount[];

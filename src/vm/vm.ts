@@ -64,8 +64,8 @@ export interface VmOrigin {
 export interface PooledVm {
   /** The image's own command, if it was started in the machine. */
   workload: Workload | undefined;
-  /** Gives the machine back. */
-  giveBack(): void;
+  /** Gives the machine back, at once or when the promise resolves; more than once is harmless. */
+  giveBack(): void | Promise<void>;
 }
 
 /** A running microVM. */
@@ -74,7 +74,7 @@ export class Vm implements AsyncDisposable {
   readonly #origin: VmOrigin;
   readonly #egress: Pick<Egress, "close">;
   readonly #exposed = new Set<ExposedPort>();
-  readonly #giveBack: (() => void) | undefined;
+  readonly #giveBack: (() => void | Promise<void>) | undefined;
   #released = false;
   #workload: Workload | undefined;
 
@@ -296,15 +296,14 @@ export class Vm implements AsyncDisposable {
   }
 
   /**
-   * Ends the VM at once; resolves when nothing of it is left. A VM of a pool goes back there instead, without waiting for its end,
-   * and cannot be used any more. More than once is harmless.
+   * Ends the VM at once; resolves when nothing of it is left. A VM of a pool goes back there instead, without waiting for its end
+   * unless it has folders or volumes, and cannot be used any more. More than once is harmless.
    */
   async release(): Promise<void> {
     if (!this.#giveBack) return this.#own.stop();
-    if (this.#released) return;
     this.#released = true;
     this.#closeNetwork();
-    this.#giveBack();
+    await this.#giveBack();
   }
 
   /** The same as {@link release}. */
