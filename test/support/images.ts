@@ -39,6 +39,14 @@ export function debianImageWith(...packages: string[]): Promise<PreparedImage> {
   return demoImage("python", packages);
 }
 
+/** Debian with the servers and clients that people use: one image for all tests of real programs. Takes two minutes the first time. */
+export function servicesImage(): Promise<PreparedImage> {
+  return debianImageWith(...SERVERS, ...CLIENTS);
+}
+
+const SERVERS = ["nginx-light", "postgresql-15", "redis-server"];
+const CLIENTS = ["apt", "bind9-dnsutils", "ca-certificates", "curl", "git", "iperf3", "python3-pip", "vim-tiny"];
+
 /** The forms in which the tools of the field hand an image over. */
 export type PackedForm = "oci" | "oci-archive" | "docker-archive" | "umoci" | "buildah";
 
