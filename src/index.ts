@@ -48,6 +48,11 @@ export {
 export {
   type AcquireVmOptions,
   type BakeOptions,
+  type BundleDiagnosis,
+  type BundleOptions,
+  type BundleProblem,
+  type BundleSummary,
+  bundleImage,
   type CopySourceOptions,
   closePools,
   type ForeignState,
@@ -65,6 +70,7 @@ export {
   type SnapshotSummary,
   type StartOptions,
   saveImage,
+  verifyBundle,
   type Warmup,
 } from "./image/index.js";
 export { LOG_LEVELS, type LogLevel, logLevel } from "./log.js";

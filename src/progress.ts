@@ -9,6 +9,7 @@ export type ProgressPhase =
   | "pack"
   | "push"
   | "save"
+  | "bundle"
   | "verify";
 
 /**

@@ -63,6 +63,27 @@ export async function ensureAssets(work: LongWork = {}): Promise<Assets> {
   return { architecture, ...assets };
 }
 
+/** What guests are booted from that were made elsewhere. */
+export interface GuestFiles extends Pick<Assets, "kernel" | "initramfs"> {
+  architecture: Architecture;
+}
+
+/**
+ * Finds (or obtains) QEMU for a kernel and an agent that are given.
+ * @throws AssetsError, also when they are for another kind of machine
+ */
+export async function assetsWith({ architecture, kernel, initramfs }: GuestFiles, work: LongWork): Promise<Assets> {
+  const own = hostArchitecture();
+  if (architecture !== own) {
+    throw new AssetsError(`this guest is for ${architecture}, this machine is ${own}`, {
+      hint: "Make it anew on a machine of this kind.",
+    });
+  }
+  await mkdir(home().assets, { recursive: true });
+  const path = await obtainQemu(architecture, work);
+  return { architecture, qemu: await inspectQemu(path), kernel, initramfs };
+}
+
 /** What was found or obtained before, without looking any further. */
 export async function knownAssets(): Promise<Assets | undefined> {
   const architecture = hostArchitecture();

@@ -1,4 +1,12 @@
-export { type Assets, ensureAssets, hostArchitecture, knownAssets, refreshAssets } from "./assets.js";
+export {
+  type Assets,
+  assetsWith,
+  ensureAssets,
+  type GuestFiles,
+  hostArchitecture,
+  knownAssets,
+  refreshAssets,
+} from "./assets.js";
 export { aptInstall, canInstall, distribution, installHint } from "./packages.js";
 export { findProgram, inspectQemu, locateQemu } from "./qemu.js";
 export { runProgram } from "./run-program.js";

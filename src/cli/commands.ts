@@ -66,6 +66,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./save.js")).saveCommand(),
   },
   {
+    name: "bundle",
+    description: "write a snapshot with everything it needs to a folder that runs anywhere; prints its path",
+    load: async () => (await import("./bundle.js")).bundleCommand(),
+  },
+  {
     name: "images",
     description: "list the snapshots that microVMs are started from, and what they take on disk",
     load: async () => (await import("./images.js")).imagesCommand(),

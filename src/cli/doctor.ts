@@ -1,6 +1,15 @@
 import { styleText } from "node:util";
-import { Command } from "commander";
-import { type Diagnosis, doctor, type Finding, type StoreDiagnosis, verifyStore } from "../index.js";
+import { Command, Option } from "commander";
+import prettyBytes from "pretty-bytes";
+import {
+  type BundleDiagnosis,
+  type Diagnosis,
+  doctor,
+  type Finding,
+  type StoreDiagnosis,
+  verifyBundle,
+  verifyStore,
+} from "../index.js";
 import { onInterrupt } from "./interrupt.js";
 import { type ProgressFlags, progressOption, quietOption, withProgress } from "./progress/index.js";
 import { printJson } from "./table.js";
@@ -11,11 +20,13 @@ const EXAMPLES = `
 Examples:
   supermachine doctor
   supermachine doctor --store
-  supermachine doctor --store --fix && supermachine prune`;
+  supermachine doctor --store --fix && supermachine prune
+  supermachine doctor --bundle ./app.bundle`;
 
 interface DoctorFlags extends ProgressFlags {
   store?: boolean;
   fix?: boolean;
+  bundle?: string;
   json?: boolean;
 }
 
@@ -24,13 +35,18 @@ export function doctorCommand(): Command {
   return new Command("doctor")
     .option("--store", "check everything that is kept on disk instead: layers, templates, documents, snapshots")
     .option("--fix", "with --store: remove what is damaged; it is made anew when it is needed")
+    .addOption(new Option("--bundle <dir>", "check every byte of a bundle instead").conflicts(["store", "fix"]))
     .option("--json", "print JSON")
     .addOption(progressOption())
     .addOption(quietOption())
     .addHelpText("after", EXAMPLES)
-    .action(async ({ store, fix, json, ...flags }: DoctorFlags, command: Command) => {
+    .action(async ({ store, fix, bundle, json, ...flags }: DoctorFlags, command: Command) => {
       if (fix && !store) command.error("error: option '--fix' needs '--store'");
       const signal = onInterrupt();
+      if (bundle !== undefined) {
+        const found = await withProgress(flags, (onProgress) => verifyBundle(bundle, { onProgress, signal }));
+        return report(found, json, printBundle, ({ problems }) => problems.length === 0);
+      }
       if (store) {
         const found = await withProgress(flags, (onProgress) => verifyStore({ onProgress, signal, fix }));
         return report(found, json, printStore, isIntact);
@@ -66,6 +82,14 @@ function printStore({ problems, checked }: StoreDiagnosis): void {
   if (left.length === 0) return;
   const advice = left.length < problems.length ? "" : "; `supermachine doctor --store --fix` removes what is damaged";
   process.stdout.write(`\n${left.length} problem${left.length === 1 ? "" : "s"}${advice}\n`);
+}
+
+function printBundle({ path, problems, checked }: BundleDiagnosis): void {
+  for (const { path: file, problem } of problems)
+    process.stdout.write(`${mark({ status: "problem" })}  ${file} ${problem}\n`);
+  if (problems.length > 0) process.stdout.write("      -> Copy the whole folder again, or make the bundle anew.\n");
+  const size = prettyBytes(checked.bytes, { binary: true });
+  process.stdout.write(`${mark({ status: "ok" })}  checked ${checked.files} files, ${size}, in ${path}\n`);
 }
 
 /** What was removed is no longer wrong. */

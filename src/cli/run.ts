@@ -55,8 +55,8 @@ interface RunFlags extends ProgressFlags, DetachFlags, SettingFlags {
 }
 
 const EXAMPLES = `
-IMAGE is a registry's image name, oci-layout:DIR[:TAG], oci-archive:FILE[:TAG], docker:NAME, podman:NAME, or the name of a
-snapshot (see \`supermachine images\`).
+IMAGE is a registry's image name, oci-layout:DIR[:TAG], oci-archive:FILE[:TAG], docker:NAME, podman:NAME, the name of a
+snapshot (see \`supermachine images\`), or the path of a bundle or a snapshot's folder, which begins with /, ./ or ../.
 
 Examples:
   supermachine run python:3.12-slim -- python3 -V

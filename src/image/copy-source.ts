@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { UsageError } from "../errors.js";
 import {
   formatReference,
@@ -16,10 +16,9 @@ import {
   type RegistryReference,
 } from "../oci/index.js";
 import type { LongWork } from "../progress.js";
-import { home } from "../store/index.js";
 import { openSnapshot } from "./artifact/snapshot-origin.js";
 import { METADATA_FILE } from "./metadata.js";
-import { isName } from "./options.js";
+import { snapshotFolder } from "./options.js";
 
 /** What of an image is copied, and where it is read. */
 export interface CopySourceOptions extends LongWork {
@@ -90,12 +89,6 @@ export function platformOf({ all, platform }: CopySourceOptions): Platform | und
   if (platform === undefined) return undefined;
   if (all) throw new UsageError("all and platform exclude each other");
   return parsePlatform(platform);
-}
-
-/** No image's name begins like a path. */
-function snapshotFolder(text: string, { snapshotsDir }: CopySourceOptions): string | undefined {
-  if (/^\.{0,2}\//.test(text)) return resolve(text);
-  return isName(text) ? join(snapshotsDir ?? home().snapshots, text) : undefined;
 }
 
 function isSnapshotFolder(folder: string): Promise<boolean> {

@@ -5,7 +5,6 @@ import { CacheInvalidError, CacheMissError, UsageError } from "../errors.js";
 import type { SessionIdentity } from "../guest/index.js";
 import {
   CAPTURE_FILES,
-  findTemplateById,
   forkMachine,
   Machine,
   openRuntime,
@@ -29,11 +28,20 @@ import { type CapturedVm, type PooledVm, type RunConfiguration, Vm, type VmOrigi
 import { captureSnapshot, isWholeDeviceState } from "./bake.js";
 import { bakeImage } from "./bake-image.js";
 import { snapshotId, takeBaked } from "./baked.js";
+import { runtimeOf } from "./bundle/open-bundle.js";
 import { settingsKey } from "./guest-settings.js";
 import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
-import { type BakeOptions, checkName, DEFAULT_GUEST_PORT, DEFAULT_HOSTNAME, isName } from "./options.js";
+import {
+  type BakeOptions,
+  checkName,
+  DEFAULT_GUEST_PORT,
+  DEFAULT_HOSTNAME,
+  isName,
+  snapshotFolder,
+} from "./options.js";
 import { type AcquireVmOptions, defaultPool, Pool } from "./pool.js";
 import type { Ready } from "./ready.js";
+import { requireTemplate } from "./required-template.js";
 import { attachStorage, holdStorage, type StorageOptions } from "./storage.js";
 
 /** How a VM is started. */
@@ -77,17 +85,16 @@ export class Image {
     return Image.fromOci(reference, { ...options, name: checkName(name) });
   }
 
-  /** What a user types as IMAGE: the name of a snapshot, if there is one, else a reference for {@link fromOci}. */
+  /**
+   * What a user types as IMAGE: the name of a snapshot, if there is one, or the path of a snapshot's or bundle's folder (it begins
+   * with `/`, `./` or `../`), else a reference for {@link fromOci}.
+   */
   static async open(text: string, options: BakeOptions = {}): Promise<Image> {
-    if (isName(text)) {
-      const folder = join(options.snapshotsDir ?? home().snapshots, text);
-      if (await exists(join(folder, METADATA_FILE)))
-        return (await Image.fromSnapshot(folder, options))
-          .#requireSize(options)
-          .#requirePlatform(options)
-          .#requireNoSettings(options);
-    }
-    return Image.fromOci(text, options);
+    const folder = snapshotFolder(text, options);
+    if (folder === undefined || (isName(text) && !(await exists(join(folder, METADATA_FILE)))))
+      return Image.fromOci(text, options);
+    const image = await Image.fromSnapshot(folder, options);
+    return image.#requireSize(options).#requirePlatform(options).#requireNoSettings(options);
   }
 
   /**
@@ -96,14 +103,14 @@ export class Image {
    */
   static async fromSnapshot(path: string, options: LongWork = {}): Promise<Image> {
     const folder = resolve(path);
-    await readMetadata(folder);
-    return Image.#open(await openRuntime(options), folder);
+    return Image.#open(await runtimeOf(folder, options), folder, options.signal);
   }
 
-  static async #open(runtime: Runtime, folder: string): Promise<Image> {
+  static async #open(runtime: Runtime, folder: string, signal?: AbortSignal): Promise<Image> {
     const metadata = await readMetadata(folder);
-    await requireTemplate(runtime, metadata);
-    return new Image(runtime, folder, metadata);
+    const { id } = await requireTemplate(runtime, metadata, folder, signal);
+    // That of a bundle has another id here.
+    return new Image(runtime, folder, { ...metadata, template: { ...metadata.template, id } });
   }
 
   get name(): string {
@@ -257,7 +264,7 @@ export class Image {
 
   async #load(): Promise<RestoreSource> {
     const { layers } = this.#metadata;
-    const template = await requireTemplate(this.#runtime, this.#metadata);
+    const template = await requireTemplate(this.#runtime, this.#metadata, this.snapshotPath);
     for (const { path } of layers) await requireFile(path, "layer");
     const statePath = join(this.snapshotPath, CAPTURE_FILES.deviceState);
     const deltaPath = join(this.snapshotPath, CAPTURE_FILES.delta);
@@ -278,33 +285,24 @@ export class Image {
     await using _lock = await acquireLock(`${folder}.lock`);
     if (await exists(folder)) throw new UsageError(`${folder} is there already`, { hint: "Name a new folder." });
     // Whatever runs in it is in the snapshot: nothing is started anew with its VMs.
-    const taken = { name: basename(folder), key: randomUUID(), ...own, ready: "start" as const, captured: true };
+    const taken = {
+      name: basename(folder),
+      key: randomUUID(),
+      ...own,
+      ready: "start" as const,
+      captured: true,
+      bundled: false,
+    };
     const about = { ...this.#metadata, ...taken };
     const { layers } = about;
     // What was removed while the VM ran is still open in it, but a snapshot could not be started.
     await using _lease = await lease([home().templates, ...layers.map((layer) => layer.path)]);
-    await requireTemplate(this.#runtime, this.#metadata);
+    await requireTemplate(this.#runtime, this.#metadata, this.snapshotPath);
     for (const { path } of layers) await requireFile(path, "layer");
     await rememberRoot(folder);
     await replace(folder, (partial) => captureSnapshot(machine, this.#runtime, partial, about));
     return Image.#open(this.#runtime, folder);
   }
-}
-
-/** The template a snapshot was taken on: deltas fit no other. */
-async function requireTemplate(runtime: Runtime, metadata: SnapshotMetadata) {
-  const { memoryMiB, vcpus, key, id, hypervisor, accelerator } = metadata.template;
-  const template = await findTemplateById(runtime, { memoryMiB, vcpus }, { key, id });
-  if (template) return template;
-  const differences = [
-    hypervisor !== runtime.hypervisor.identity &&
-      `it was made with ${hypervisor}, here is ${runtime.hypervisor.identity}`,
-    accelerator !== runtime.accelerator && `it was made with ${accelerator}, here ${runtime.accelerator} is used`,
-  ].filter(Boolean);
-  const reason = differences.join("; ") || "the template that it is based on is gone or was made anew";
-  throw new CacheInvalidError(`the snapshot ${metadata.name} cannot be restored: ${reason}`, {
-    hint: `Bake it anew from ${metadata.reference}.`,
-  });
 }
 
 /** Another process may remove the snapshot between our look at its files and reading them. */

@@ -1,4 +1,6 @@
 export { isWholeDeviceState } from "./bake.js";
+export { type BundleDiagnosis, type BundleProblem, verifyBundle } from "./bundle/check-bundle.js";
+export { type BundleOptions, type BundleSummary, bundleImage } from "./bundle/make-bundle.js";
 export type { CopySourceOptions } from "./copy-source.js";
 export { Image, type StartOptions } from "./image.js";
 export { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";

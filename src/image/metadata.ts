@@ -41,6 +41,8 @@ const Metadata = v.object({
   workloadPid: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
   /** It is the state of a guest that had run, and cannot be baked anew from its layers. */
   captured: v.optional(v.boolean()),
+  /** It is a part of a bundle, which has a file that lists all others. */
+  bundled: v.optional(v.boolean()),
   template: v.object({
     key: v.string(),
     id: v.string(),

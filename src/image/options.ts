@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
-import { basename } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { UsageError } from "../errors.js";
 import type { EgressPolicy } from "../network/index.js";
 import type { ImageConfig, PullPolicy, RegistryAuth } from "../oci/index.js";
 import type { LongWork } from "../progress.js";
-import { isEntry } from "../store/index.js";
+import { home, isEntry } from "../store/index.js";
 import { parseEnv, type Rlimits, type RunConfiguration, resourceLimits } from "../vm/index.js";
 import type { GuestSettings } from "./guest-settings.js";
 import type { Ready } from "./ready.js";
@@ -187,4 +187,13 @@ export function defaultName(reference: string, key: string): string {
 
 function absolute(path: string): string {
   return path.startsWith("/") ? path : `/${path}`;
+}
+
+/** The folder of the snapshot that `text` may name or lead to. No image's name begins like a path. */
+export function snapshotFolder(
+  text: string,
+  { snapshotsDir }: { snapshotsDir?: string | undefined },
+): string | undefined {
+  if (/^\.{0,2}\//.test(text)) return resolve(text);
+  return isName(text) ? join(snapshotsDir ?? home().snapshots, text) : undefined;
 }

@@ -1,4 +1,4 @@
-import { type Assets, ensureAssets } from "../assets/index.js";
+import { type Assets, assetsWith, ensureAssets, type GuestFiles } from "../assets/index.js";
 import { type Accelerator, type Hypervisor, Qemu } from "../engine/index.js";
 import { UsageError } from "../errors.js";
 import { clone, type MemoryStrategy, procfs, RAM_COPY } from "../memory/index.js";
@@ -17,14 +17,23 @@ export interface Runtime {
   memory: MemoryStrategy;
 }
 
-/** Finds (on first use: obtains) the assets and chooses the accelerator. Cheap when that was done before. */
-export async function openRuntime(work: LongWork = {}): Promise<Runtime> {
+/** What a snapshot that comes from elsewhere brings along, and what it was made with. */
+export interface BroughtGuest extends GuestFiles {
+  accelerator: Accelerator;
+}
+
+/**
+ * Finds (on first use: obtains) the assets and chooses the accelerator. Cheap when that was done before.
+ * @param brought is used instead of this machine's own kernel and agent; what runs under emulation does so everywhere
+ */
+export async function openRuntime(work: LongWork = {}, brought?: BroughtGuest): Promise<Runtime> {
   const { run, templates, assets: assetsFolder } = home();
-  const assets = await ensureAssets(work);
+  const assets = brought ? await assetsWith(brought, work) : await ensureAssets(work);
   const scratch = [RAM_COPY, DEVICE_STATE].map((extension) => sweepScratch(run, extension));
   await Promise.all([sweepLeases(), ...scratch, sweepPartials(templates), sweepPartials(assetsFolder)]);
   const hypervisor = new Qemu(assets.qemu.path, assets.qemu.version);
-  const accelerator = await chooseAccelerator(assets, hypervisor, work);
+  const emulated = brought?.accelerator === "tcg" && !process.env.SUPERMACHINE_ACCEL;
+  const accelerator = emulated ? "tcg" : await chooseAccelerator(assets, hypervisor, work);
   return { assets, hypervisor, accelerator, memory: chooseMemory(run) };
 }
 

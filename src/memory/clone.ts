@@ -1,7 +1,7 @@
-import { constants } from "node:fs";
-import { copyFile, type FileHandle, open, rm } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { VmError } from "../errors.js";
 import { openScratch, type Scratch } from "../store/index.js";
+import { copySparse } from "./copy-sparse.js";
 import { Delta } from "./delta.js";
 import { PAGE_SIZE, type PageRun, RunCollector } from "./page-runs.js";
 import type { MemoryStrategy, WorkerRam } from "./strategy.js";
@@ -86,22 +86,4 @@ async function difference(template: FileHandle, own: FileHandle): Promise<Delta>
     }
   }
   return new Delta(size, found.runs satisfies PageRun[], Buffer.concat(pages));
-}
-
-async function copySparse(from: string, to: string): Promise<void> {
-  try {
-    return await copyFile(from, to, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
-  } catch {
-    await rm(to, { force: true });
-  }
-  await using source = await open(from, "r");
-  await using target = await open(to, "wx", 0o600);
-  const { size } = await source.stat();
-  await target.truncate(size);
-  const [chunk, zeros] = [Buffer.allocUnsafe(CHUNK), Buffer.alloc(CHUNK)];
-  for (let start = 0; start < size; start += CHUNK) {
-    const { bytesRead } = await source.read(chunk, 0, CHUNK, start);
-    if (chunk.compare(zeros, 0, bytesRead, 0, bytesRead) !== 0)
-      await writeFully(target, chunk.subarray(0, bytesRead), start);
-  }
 }

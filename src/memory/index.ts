@@ -1,4 +1,5 @@
 export { clone, RAM_COPY } from "./clone.js";
+export { copySparse } from "./copy-sparse.js";
 export { Delta } from "./delta.js";
 export { procfs } from "./procfs.js";
 export type { MemoryStrategy, WorkerRam } from "./strategy.js";

@@ -9,6 +9,7 @@ const LABELS: Record<Exclude<ProgressPhase, "layer">, string> = {
   pack: "packing",
   push: "pushing",
   save: "saving",
+  bundle: "bundling",
   verify: "verifying",
 };
 /** As many hex digits of a layer's digest as docker shows. */

@@ -1,4 +1,3 @@
-import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Readable } from "node:stream";
 import { CacheInvalidError, CacheMissError } from "../../errors.js";
@@ -7,24 +6,22 @@ import {
   type Descriptor,
   type Digest,
   digestOf,
-  formatReference,
   hostPlatform,
   type ImageOrigin,
   OCI_MANIFEST,
-  parseImageSource,
   SNAPSHOT_ARTIFACT,
   SNAPSHOT_CONFIG,
   SNAPSHOT_PLATFORM,
 } from "../../oci/index.js";
 import type { LongWork } from "../../progress.js";
 import { together } from "../../together.js";
-import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "../metadata.js";
+import { readMetadata, type SnapshotMetadata } from "../metadata.js";
 import { type ArtifactConfig, BLOB_TYPES, CONTENT_DIGEST, CONTENT_SIZE, DIFF_ID } from "./format.js";
 import { type PackedFile, Packer } from "./packed-file.js";
+import { publicReference, requireKnownFiles } from "./snapshot-files.js";
 
 /** Packing is bound by the processor. */
 const AT_ONCE = 2;
-const KNOWN_FILES = new Set<string>([METADATA_FILE, ...Object.values(CAPTURE_FILES)]);
 
 interface Part {
   mediaType: string;
@@ -73,11 +70,7 @@ export async function openSnapshot(folder: string, work: LongWork): Promise<Imag
 }
 
 async function partsOf(folder: string, { name, template, layers }: SnapshotMetadata): Promise<Part[]> {
-  // What another version of this program keeps with a snapshot may be a part of its state.
-  const unknown = (await readdir(folder)).filter((file) => !KNOWN_FILES.has(file));
-  if (unknown.length > 0) {
-    throw new CacheInvalidError(`the snapshot ${name} has files that cannot be pushed: ${unknown.join(", ")}`);
-  }
+  await requireKnownFiles(folder, name);
   const files = await templateFiles(template);
   if (files === undefined) {
     throw new CacheInvalidError(`the snapshot ${name} cannot be pushed: the template that it is based on is gone`, {
@@ -143,16 +136,6 @@ function configOf(metadata: SnapshotMetadata, parts: readonly PackedPart[]): Art
       return { lun, diffId: diffId as Digest, content };
     }),
   };
-}
-
-/** Names of files on this host are nobody's business. */
-function publicReference(reference: string): string | undefined {
-  try {
-    const source = parseImageSource(reference);
-    return source.kind === "registry" ? formatReference(source.reference) : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 function manifestOf(metadata: SnapshotMetadata, config: Buffer, parts: readonly PackedPart[]): object {
