@@ -6,6 +6,8 @@ import { SourceText } from "./source-text.js";
 import { StatementReader } from "./statement-reader.js";
 import type { DockerfileWarning, Warn } from "./warning.js";
 
+const RESERVED = ["scratch", "context"];
+
 /** What can follow FROM. */
 export type StageInstruction = Exclude<Instruction, FromInstruction>;
 
@@ -76,6 +78,7 @@ function add(file: Dockerfile, instruction: Instruction): void {
   const stage = file.stages.at(-1);
   if (instruction.name === "FROM") {
     const { base, as, platform } = instruction;
+    warnOfName(file, instruction);
     file.stages.push({ index: file.stages.length, name: as, base, platform, from: instruction, instructions: [] });
   } else if (stage !== undefined) stage.instructions.push(instruction);
   else if (instruction.name === "ARG") file.globalArgs.push(instruction);
@@ -85,4 +88,11 @@ function add(file: Dockerfile, instruction: Instruction): void {
       `${instruction.name} comes before FROM`,
       "Only ARG can come before the first FROM.",
     );
+}
+
+function warnOfName(file: Dockerfile, { as, location }: FromInstruction): void {
+  if (as === undefined) return;
+  const warn = (rule: DockerfileWarning["rule"], message: string) => file.warnings.push({ rule, message, location });
+  if (file.stages.some(({ name }) => name === as)) warn("DuplicateStageName", `another stage is called ${as} too`);
+  if (RESERVED.includes(as)) warn("ReservedStageName", `${as} means something else than a stage`);
 }
