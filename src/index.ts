@@ -1,3 +1,4 @@
+export { entitlementsPath, type HypervisorEntitlement } from "./assets/index.js";
 export {
   type DetachedOptions,
   findVm,
@@ -106,7 +107,7 @@ export { parseEgressPolicy, parsePublish } from "./network/index.js";
 export { type PullPolicy, parseRegistryAuth, type RegistryAuth } from "./oci/index.js";
 export type { AcquireOptions, Latency, PoolOptions, PoolStats } from "./pool/index.js";
 export type { LayerState, LongWork, OnProgress, ProgressEvent, ProgressPhase, Retry } from "./progress.js";
-export { type SetupResult, setup } from "./setup.js";
+export { type CodesignResult, codesignQemu, type SetupResult, setup } from "./setup.js";
 export { home } from "./store/index.js";
 export { version } from "./version.js";
 export {

@@ -105,7 +105,12 @@ async function obtainQemu(architecture: Architecture, work: LongWork): Promise<s
   if (canInstall()) await aptInstall([architecture === "x64" ? "qemu-system-x86" : "qemu-system-arm"], work);
   const path = await locateQemu(architecture);
   if (path) return path;
-  throw new AssetsError(`there is no ${qemuBinary(architecture)} on the PATH`, { hint: installHint() });
+  throw qemuMissing(architecture);
+}
+
+/** What is thrown where there is no QEMU. */
+export function qemuMissing(architecture: Architecture): AssetsError {
+  return new AssetsError(`there is no ${qemuBinary(architecture)} on the PATH`, { hint: installHint() });
 }
 
 async function stampOf(paths: readonly string[]): Promise<string> {

@@ -5,8 +5,10 @@ export {
   type GuestFiles,
   hostArchitecture,
   knownAssets,
+  qemuMissing,
   refreshAssets,
 } from "./assets.js";
+export { entitlementsPath, grantHypervisor, type HypervisorEntitlement, hypervisorEntitlement } from "./codesign.js";
 export { aptInstall, canInstall, distribution, installHint } from "./packages.js";
 export { findProgram, inspectQemu, locateQemu } from "./qemu.js";
 export { runProgram } from "./run-program.js";

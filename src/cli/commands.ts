@@ -101,6 +101,21 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./doctor.js")).doctorCommand(),
   },
   {
+    name: "codesign",
+    description: "on macOS, sign QEMU so that it may use the hypervisor; elsewhere there is nothing to do",
+    load: async () => (await import("./codesign.js")).codesignCommand(),
+  },
+  {
+    name: "entitlements-path",
+    description: "print the path of the entitlements that QEMU needs on macOS, for codesign",
+    load: async () => (await import("./entitlements-path.js")).entitlementsPathCommand(),
+  },
+  {
+    name: "assets-path",
+    description: "print the folder of the guest's kernel and agent",
+    load: async () => (await import("./assets-path.js")).assetsPathCommand(),
+  },
+  {
     name: "version",
     description: "print the version of supermachine and of what it runs on",
     load: async () => (await import("./version.js")).versionCommand(),

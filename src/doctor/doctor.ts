@@ -7,6 +7,7 @@ import {
   ensureAssets,
   findProgram,
   hostArchitecture,
+  hypervisorEntitlement,
   inspectQemu,
   installHint,
   locateQemu,
@@ -43,6 +44,7 @@ const LEAST_FREE_BYTES = 2 * 2 ** 30;
 export async function doctor(work: LongWork = {}): Promise<Diagnosis> {
   const findings: Finding[] = [nodeFinding(), systemFinding(), await homeFinding(), await qemuFinding()];
   if (process.platform === "linux") findings.push(await setprivFinding());
+  if (process.platform === "darwin") findings.push(await entitlementFinding());
   if (findings.some(({ status }) => status === "problem")) return { findings, isolation: undefined };
   const { finding, assets } = await assetsFinding(work);
   findings.push(finding);
@@ -105,6 +107,19 @@ async function qemuFinding(): Promise<Finding> {
     return { subject: "qemu", status: "ok", detail: `${path}, version ${version}` };
   } catch (error) {
     return problem("qemu", error);
+  }
+}
+
+async function entitlementFinding(): Promise<Finding> {
+  const subject = "codesign";
+  try {
+    const path = await locateQemu(hostArchitecture());
+    const missing = path !== undefined && (await hypervisorEntitlement(path)) === "missing";
+    if (!missing) return { subject, status: "ok", detail: "QEMU may use the hypervisor" };
+    const advice = "`supermachine codesign` signs it; without that guests are emulated.";
+    return { subject, status: "warning", detail: "QEMU may not use the hypervisor", advice };
+  } catch (error) {
+    return { ...problem(subject, error), status: "warning" };
   }
 }
 

@@ -1,9 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import { execa } from "execa";
 import { beforeAll, describe, expect, test } from "vitest";
-import { version } from "../../src/index.js";
+import { home, version } from "../../src/index.js";
 import { busyboxImage, debianPythonImage } from "../support/images.js";
 import { remainingWorkers, workers } from "../support/leftovers.js";
 
@@ -143,6 +144,14 @@ test("doctor proves an accelerator by a boot and explains the ones that do not w
   for (const { status, detail } of accelerators) {
     expect(detail).toMatch(status === "ok" ? /a guest booted in/ : /\/dev\/kvm is (not )?there/);
   }
+});
+
+test.skipIf(process.platform === "darwin")("what only macOS asks for is there, and says so", async () => {
+  const signing = await cli("codesign");
+  expect(signing).toMatchObject({ exitCode: 0, stdout: "", stderr: expect.stringMatching(/qemu.*only macOS asks/) });
+  expect(JSON.parse((await cli("codesign", "--json")).stdout)).toMatchObject({ outcome: "not needed" });
+  expect(readFileSync((await cli("entitlements-path")).stdout, "utf8")).toContain("com.apple.security.hypervisor");
+  expect((await cli("assets-path")).stdout).toBe(home().assets);
 });
 
 test("version and setup say what there is", async () => {
