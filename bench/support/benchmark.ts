@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { arch, cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { barChart } from "./chart.js";
-import { formatTable } from "./table.js";
+import { type BenchmarkResult, type CaseResult, describe, type Host, RESULTS } from "./result.js";
 
 /** One thing that is measured, as often as the benchmark says. */
 export interface Case {
@@ -36,23 +36,9 @@ export interface BenchmarkOptions {
   facts?: () => Promise<Record<string, string | number>>;
 }
 
-/** What one case came to. */
-export interface CaseResult {
-  name: string;
-  samples: number[];
-  median: number;
-  p95: number;
-  min: number;
-  max: number;
-  megabytesPerSecond?: number;
-  /** How many times the rival's median this one's goes into. */
-  timesFaster?: number;
-  target?: number;
-}
-
 /**
  * Measures the cases in turns, so that whatever slows the machine down slows all of them; prints a Markdown table, and writes
- * all samples to `bench/results/NAME.json`, the table to `NAME.md` and a chart to `NAME.svg`.
+ * all samples to `bench/results/NAME.json` and a chart to `NAME.svg`.
  */
 export async function benchmark(options: BenchmarkOptions): Promise<CaseResult[]> {
   const { cases, runs = Number(process.env.SUPERMACHINE_BENCH_RUNS ?? 20), warmups = 1 } = options;
@@ -66,10 +52,10 @@ export async function benchmark(options: BenchmarkOptions): Promise<CaseResult[]
   }
   const rivalSamples = options.rival === undefined ? undefined : samples.get(options.rival);
   const results = cases.map((each) => summarize(each, samples.get(each.name) ?? [], rivalSamples));
+  const { name, title, unit = "ms", rival } = options;
   const facts = (await options.facts?.()) ?? {};
-  const table = describe(options, results, facts);
-  console.log(table);
-  save(options, results, facts, table);
+  const date = new Date().toISOString();
+  save({ name, title, unit, ...(rival && { rival }), date, host: host(), facts, cases: results });
   return results;
 }
 
@@ -101,50 +87,17 @@ export function percentile(samples: readonly number[], percent: number): number 
   return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)] ?? Number.NaN;
 }
 
-function describe(options: BenchmarkOptions, results: CaseResult[], facts: Record<string, string | number>): string {
-  const { unit = "ms", rival } = options;
-  const has = (key: keyof CaseResult) => results.some((each) => each[key] !== undefined);
-  const columns: [heading: string, show: (each: CaseResult) => string][] = [
-    ["case", (each) => each.name],
-    [`median (${unit})`, (each) => decimals(each.median)],
-    ["p95", (each) => decimals(each.p95)],
-  ];
-  if (has("target")) columns.push(["target", (each) => (each.target === undefined ? "" : `<= ${each.target}`)]);
-  if (has("megabytesPerSecond")) columns.push(["MB/s", (each) => decimals(each.megabytesPerSecond)]);
-  if (rival) columns.push([`times faster than ${rival}`, (each) => decimals(each.timesFaster)]);
-  const rows = results.map((each) => columns.map(([, show]) => show(each)));
-  const { cpu, cores, node } = host();
-  const lines = [
-    `## ${options.title}\n`,
-    `${results[0]?.samples.length ?? 0} runs each, in turns, on ${cores} x ${cpu}, Node ${node}.\n`,
-    formatTable([columns.map(([heading]) => heading), ...rows]),
-    ...Object.entries(facts).map(([name, value]) => `- ${name}: ${value}`),
-  ];
-  return `${lines.join("\n")}\n`;
-}
-
-function decimals(value: number | undefined): string {
-  if (value === undefined) return "";
-  return value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);
-}
-
-function save(
-  options: BenchmarkOptions,
-  cases: CaseResult[],
-  facts: Record<string, string | number>,
-  table: string,
-): void {
-  const folder = join(import.meta.dirname, "..", "results");
-  mkdirSync(folder, { recursive: true });
-  const { name, title, unit = "ms", rival } = options;
-  const content = { name, title, unit, rival, date: new Date().toISOString(), host: host(), facts, cases };
-  writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(content, undefined, 1)}\n`);
-  writeFileSync(join(folder, `${name}.md`), table);
+function save(result: BenchmarkResult): void {
+  const { name, title, unit, cases } = result;
+  const text = `## ${title}\n\n${describe(result)}`;
+  console.log(text);
+  mkdirSync(RESULTS, { recursive: true });
+  writeFileSync(join(RESULTS, `${name}.json`), `${JSON.stringify(result, undefined, 1)}\n`);
   const legend = "bar: median, line: up to p95, green: target";
-  writeFileSync(join(folder, `${name}.svg`), barChart(`${title} (${legend})`, unit, cases));
+  writeFileSync(join(RESULTS, `${name}.svg`), barChart(`${title} (${legend})`, unit, cases));
 }
 
-function host() {
+function host(): Host {
   const [cpu] = cpus();
   return {
     cpu: cpu?.model.trim() ?? "unknown",
