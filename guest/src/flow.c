@@ -23,7 +23,7 @@ static struct flow *awaited_first, *awaited_last;
 /* One ring a slot. */
 static uint8_t *rings;
 
-void flows_init(void) { rings = rings_map(FLOWS_MAX); }
+void flows_init(void) { rings = rings_map(FLOWS_MAX, FLOW_WINDOW_MOST); }
 
 static uint32_t slot_of(const struct flow *flow) { return (uint32_t)(flow - flows); }
 
@@ -51,8 +51,8 @@ struct flow *flow_allocate(struct link *link, uint32_t id) {
   *flow = (struct flow){.link = link, .id = id, .generation = generation, .fd = -1, .next_of_id = *bucket};
   flow->turn.serve = flow_serve;
   flow->credit = FLOW_CREDIT;
-  flow->window = FLOW_WINDOW;
-  flow->ring.space = rings + (size_t)slot_of(flow) * RING_SIZE;
+  window_open(&flow->window, FLOW_WINDOW);
+  flow->ring = (struct ring){.space = rings + (size_t)slot_of(flow) * FLOW_WINDOW_MOST, .size = FLOW_WINDOW_MOST};
   *bucket = flow;
   return flow;
 }
@@ -73,6 +73,7 @@ void flow_free(struct flow *flow) {
   if (flow->turn.queued) link_unready(flow->link, &flow->turn);
   if (flow->fd >= 0) close(flow->fd);
   ring_clear(&flow->ring);
+  window_close(&flow->window);
   struct flow **at = bucket_of(flow->id);
   while (*at != flow) at = &(*at)->next_of_id;
   *at = flow->next_of_id;

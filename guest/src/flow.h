@@ -6,11 +6,14 @@
 #include "packet.h"
 #include "ring.h"
 #include "turn.h"
+#include "window.h"
 
 enum {
   FLOWS_MAX = 4096,
-  /* What the host may have on the way to one flow, and what is kept for a socket that is not read. */
-  FLOW_WINDOW = RING_SIZE,
+  /* What the host may have on the way to one flow, and what is kept for a socket that is not read. The second is for flows whose
+     socket takes all at once: on a busy host it may take milliseconds to be told of more credit. */
+  FLOW_WINDOW = 1 << 18,
+  FLOW_WINDOW_MOST = 1 << 20,
   /* What a connection may send until the host has taken some: many that it does not read shall not fill its memory. */
   FLOW_CREDIT = 1 << 14,
 };
@@ -26,8 +29,7 @@ struct flow {
   int fd;               /* -1 while it is awaited */
   int error;            /* with FLOW_FAILED */
   uint32_t credit;      /* bytes the host still allows */
-  uint32_t window;      /* bytes the host may still send */
-  uint32_t consumed;    /* bytes to give back as CREDIT */
+  struct window window;
   struct ring ring;     /* what the socket did not take yet */
   bool datagrams;
   bool started_due;

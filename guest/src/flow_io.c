@@ -10,8 +10,6 @@
 
 /* --- from the host to the socket --- */
 
-static void consumed(struct flow *flow, uint32_t length) { flow->consumed += length; }
-
 /* Gives how much the socket took. */
 static uint32_t write_some(struct flow *flow, const uint8_t *bytes, uint32_t length) {
   uint32_t done = 0;
@@ -26,7 +24,7 @@ static uint32_t write_some(struct flow *flow, const uint8_t *bytes, uint32_t len
       break;
     }
   }
-  consumed(flow, done);
+  flow->window.consumed += done;
   return done;
 }
 
@@ -51,7 +49,7 @@ void flow_pump(struct flow *flow) {
 }
 
 static void take_datagram(struct flow *flow, const uint8_t *bytes, uint32_t length) {
-  consumed(flow, length);
+  flow->window.consumed += length;
   if (flow->state != FLOW_OPEN) return;
   /* What does not fit is lost; that nobody listens is the sender's to know. */
   if (send(flow->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == ECONNREFUSED) flow_fail(flow, errno);
@@ -60,8 +58,7 @@ static void take_datagram(struct flow *flow, const uint8_t *bytes, uint32_t leng
 const char *flow_data(struct flow *flow, const struct frame *frame, const uint8_t *bytes) {
   if (frame->channel != 0) return "an unknown channel";
   if (flow->ending) return "DATA after END";
-  if (frame->length > flow->window) return "more bytes than were allowed";
-  flow->window -= frame->length;
+  if (!window_take(&flow->window, frame->length)) return "more bytes than were allowed";
   if (flow->datagrams) {
     take_datagram(flow, bytes, frame->length);
   } else if (flow->state != FLOW_FAILED) {
@@ -100,14 +97,11 @@ static void send_result(struct flow *flow, enum result_kind kind, int error) {
   send_small(flow, FRAME_RESULT, bytes, writer.used);
 }
 
-static bool credit_due(const struct flow *flow) { return flow->consumed >= FLOW_WINDOW / 4; }
-
 static void send_credit(struct flow *flow) {
-  uint32_t credit = flow->consumed;
-  uint8_t bytes[4] = {(uint8_t)credit, (uint8_t)(credit >> 8), (uint8_t)(credit >> 16), (uint8_t)(credit >> 24)};
+  uint8_t bytes[4];
+  bool keeps_up = !flow->datagrams && flow->ring.used == 0;
+  window_credit(&flow->window, keeps_up ? FLOW_WINDOW_MOST : 0, bytes);
   send_small(flow, FRAME_CREDIT, bytes, sizeof bytes);
-  flow->window += credit;
-  flow->consumed = 0;
 }
 
 /* The largest datagram has a frame of its own; what the host does not allow yet is lost. */
@@ -144,7 +138,7 @@ static void send_some(struct flow *flow) {
 static bool over(const struct flow *flow) { return flow->state == FLOW_FAILED || (flow->end_sent && flow->shut); }
 
 static bool has_something(const struct flow *flow) {
-  if (flow->started_due || credit_due(flow) || over(flow)) return true;
+  if (flow->started_due || window_due(&flow->window) || over(flow)) return true;
   return flow->state == FLOW_OPEN && flow->readable && !flow->end_sent && flow->credit > 0;
 }
 
@@ -156,7 +150,7 @@ void flow_serve(struct turn *turn) {
   struct flow *flow = (struct flow *)((uint8_t *)turn - offsetof(struct flow, turn));
   if (flow->started_due) send_result(flow, RESULT_STARTED, 0);
   flow->started_due = false;
-  if (credit_due(flow)) send_credit(flow);
+  if (window_due(&flow->window)) send_credit(flow);
   send_some(flow);
   if (over(flow)) {
     send_result(flow, flow->state == FLOW_FAILED ? RESULT_FAILED : RESULT_DONE, flow->error);

@@ -8,15 +8,18 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+/* The largest window of an input. */
+enum { RING_SIZE = 1 << 18 };
+
 /* One ring a slot. */
 static uint8_t *rings;
 
-void input_init(void) { rings = rings_map(STREAMS_MAX); }
+void input_init(void) { rings = rings_map(STREAMS_MAX, RING_SIZE); }
 
 void input_open(struct stream *stream) {
   stream->input.fd = -1;
-  stream->input.window = stream->link->receive_window;
-  stream->input.ring.space = rings + (size_t)stream_slot(stream) * RING_SIZE;
+  window_open(&stream->input.window, stream->link->receive_window);
+  stream->input.ring = (struct ring){.space = rings + (size_t)stream_slot(stream) * RING_SIZE, .size = RING_SIZE};
 }
 
 void input_close(struct stream *stream) {
@@ -26,10 +29,9 @@ void input_close(struct stream *stream) {
 }
 
 void input_consumed(struct stream *stream, uint32_t length) {
-  struct input *input = &stream->input;
-  input->consumed += length;
-  /* Few frames of credit, but always before the host runs dry. */
-  if (stream->link && input->consumed >= stream->link->receive_window / 4) stream->due |= DUE_CREDIT;
+  struct window *window = &stream->input.window;
+  window->consumed += length;
+  if (stream->link && window_due(window)) stream->due |= DUE_CREDIT;
 }
 
 /* Writes to the pipe; gives how much it took. A pipe that nobody reads takes everything: it is thrown away. */

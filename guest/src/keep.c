@@ -164,8 +164,8 @@ int keep_attach(struct link *link, uint32_t id, uint32_t pid) {
   stream->id = id;
   stream->link = link;
   stream->due = DUE_STARTED;
-  stream->input.window = link->receive_window - stream->input.ring.used;
-  stream->input.consumed = 0;
+  window_open(&stream->input.window, link->receive_window);
+  stream->input.window.left -= stream->input.ring.used;
   keep->told = keep->part = 0;
   keep->replaying = keep->used > 0;
   keep->ended = false;

@@ -152,12 +152,10 @@ static void send_exited(struct stream *stream) {
 }
 
 static void send_credit(struct stream *stream) {
-  uint32_t credit = stream->input.consumed;
-  uint8_t bytes[4] = {(uint8_t)credit, (uint8_t)(credit >> 8), (uint8_t)(credit >> 16), (uint8_t)(credit >> 24)};
+  uint8_t bytes[4];
+  window_credit(&stream->input.window, 0, bytes);
   struct frame frame = {.length = sizeof bytes, .type = FRAME_CREDIT, .stream = stream->id};
   link_frame(stream->link, &frame, bytes);
-  stream->input.window += credit;
-  stream->input.consumed = 0;
 }
 
 /* From here on the stream ends in good order whenever the folder is unmounted. */

@@ -6,18 +6,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The largest window that the host is given for one channel, so that what it may send always fits. */
-enum { RING_SIZE = 1 << 18 };
-
 struct ring {
-  uint8_t *space;  /* RING_SIZE bytes */
+  uint8_t *space;
+  uint32_t size;   /* of the largest window that the host is given, so that what it may send always fits */
   uint32_t head;
   uint32_t used;
   bool touched;    /* its pages are to be given back */
 };
 
-/* Address space for so many rings, which becomes memory only where bytes are kept, and is not copied to children. */
-uint8_t *rings_map(size_t count);
+/* Address space for rings, which becomes memory only where bytes are kept, and is not copied to children. */
+uint8_t *rings_map(size_t count, uint32_t size);
 
 /* Adds bytes; the caller knows that they fit. */
 void ring_keep(struct ring *ring, const uint8_t *bytes, uint32_t length);

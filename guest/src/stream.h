@@ -5,6 +5,7 @@
 #include "request.h"
 #include "ring.h"
 #include "turn.h"
+#include "window.h"
 
 #include <sys/types.h>
 
@@ -29,8 +30,7 @@ struct output {
 /* The channel from the host to the task. What the pipe does not take at once waits in its ring. */
 struct input {
   int fd;             /* -1 once it is closed */
-  uint32_t window;    /* bytes the host may still send */
-  uint32_t consumed;  /* bytes to give back as CREDIT */
+  struct window window;
   bool ending;        /* END came: close once the ring is empty */
   bool watched;       /* epoll tells when the pipe has room */
   struct ring ring;

@@ -15,8 +15,7 @@ const char *stream_data(struct link *link, const struct frame *frame, const uint
   if (!stream) return known(link, frame);
   if (frame->channel != 0) return "an unknown channel";
   if (stream->input.ending) return "DATA after END";
-  if (frame->length > stream->input.window) return "more bytes than were allowed";
-  stream->input.window -= frame->length;
+  if (!window_take(&stream->input.window, frame->length)) return "more bytes than were allowed";
   const char *wrong = NULL;
   if (stream->kind == KIND_FUSE) wrong = fuse_take(stream, bytes, frame->length);
   else input_take(stream, bytes, frame->length);

@@ -6,8 +6,6 @@ export const NONCE_BYTES = 16;
 
 const HEADER_BYTES = 12;
 const PAYLOAD_MAX = 65_536;
-/** Senders keep DATA this small so that streams share a link fairly. */
-export const DATA_MAX = 32_768;
 /** A socket gives chunks of 64 KiB. */
 const VIEW_MIN = 4_096;
 const NOISE_MAX = 1 << 20;

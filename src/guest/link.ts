@@ -24,11 +24,14 @@ export interface LinkShape {
   name: "control" | "bulk";
   sendCredit: number;
   receiveWindow: number;
+  /** The longest DATA frame that is sent. */
+  dataMax: number;
 }
 
 /** One byte stream to the agent: its session, and the streams on it. */
 export class Link implements StreamLink {
   readonly receiveWindow: number;
+  readonly dataMax: number;
   readonly #duplex: Duplex;
   readonly #shape: LinkShape;
   readonly #nonce = randomBytes(NONCE_BYTES);
@@ -49,6 +52,7 @@ export class Link implements StreamLink {
     this.#duplex = duplex;
     this.#shape = shape;
     this.receiveWindow = shape.receiveWindow;
+    this.dataMax = shape.dataMax;
     this.#onFailure = onFailure;
     duplex.on("data", this.#onData);
     duplex.on("drain", this.#onDrain);

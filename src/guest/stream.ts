@@ -1,9 +1,11 @@
 import type { VmError } from "../errors.js";
-import { DATA_MAX, FLAG_TRUNCATED, type Frame, FrameType } from "./frames.js";
+import { FLAG_TRUNCATED, type Frame, FrameType } from "./frames.js";
 
 /** What a stream needs of its link. */
 export interface StreamLink {
   readonly receiveWindow: number;
+  /** The longest DATA frame, so that streams share the link fairly. */
+  readonly dataMax: number;
   send(frame: Omit<Frame, "payload">, payload?: Buffer): void;
   /** Puts the stream on the list of those with data to send. */
   wantToSend(stream: GuestStream): void;
@@ -147,7 +149,7 @@ export class GuestStream {
     const first = this.#pending[0];
     if (first === undefined) return this.#sendEnd();
     if (this.#credit === 0 || (this.#datagrams && this.#credit < first.bytes.length)) return false;
-    const bytes = this.#datagrams ? first.bytes : first.bytes.subarray(0, Math.min(DATA_MAX, this.#credit));
+    const bytes = this.#datagrams ? first.bytes : first.bytes.subarray(0, Math.min(this.#link.dataMax, this.#credit));
     if (bytes.length > 0 || this.#datagrams) this.#link.send(this.#header(FrameType.data, 0), bytes);
     this.#credit -= bytes.length;
     first.bytes = first.bytes.subarray(bytes.length);

@@ -98,23 +98,31 @@ class Peers {
   send(content: Buffer, from: dgram.RemoteInfo): void {
     const key = `${from.address} ${from.port}`;
     const peer = this.#peers.get(key) ?? this.#add(key, from);
-    peer?.idle.refresh();
-    peer?.datagrams.send(content);
+    // The one that is used last is given up last.
+    this.#peers.delete(key);
+    this.#peers.set(key, peer);
+    peer.idle.refresh();
+    peer.datagrams.send(content);
   }
 
   close(): void {
     for (const { datagrams } of [...this.#peers.values()]) datagrams.close();
   }
 
-  #add(key: string, from: dgram.RemoteInfo): Peer | undefined {
-    if (this.#peers.size >= PEERS_MAX) return undefined;
+  #add(key: string, from: dgram.RemoteInfo): Peer {
+    const [oldest] = this.#peers.size >= PEERS_MAX ? this.#peers.values() : [];
+    oldest?.datagrams.close();
     const over = (): void => {
       clearTimeout(this.#peers.get(key)?.idle);
       this.#peers.delete(key);
     };
     const to = { address: LOOPBACK, port: this.#guestPort };
-    const datagrams = this.#network.connectUdp(to, { datagram: (content) => this.#reply(content, from), over });
-    const peer = { datagrams, idle: setTimeout(() => datagrams.close(), PEER_IDLE_MS).unref() };
+    const datagram = (content: Buffer): void => {
+      peer.idle.refresh();
+      this.#reply(content, from);
+    };
+    const datagrams = this.#network.connectUdp(to, { datagram, over });
+    const peer: Peer = { datagrams, idle: setTimeout(() => datagrams.close(), PEER_IDLE_MS).unref() };
     this.#peers.set(key, peer);
     return peer;
   }

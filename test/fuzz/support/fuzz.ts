@@ -39,7 +39,11 @@ export async function fuzz(target: Target, coverage: Coverage): Promise<void> {
       mutate(pool[random(pool.length)]!, random, pool, INPUT_BYTES_MAX),
     );
     for (const input of batch) await attempt(target, input);
-    if (isNew(coverage.take(), known)) await learn(target, coverage, batch, known, pool);
+    const blocks = coverage.take();
+    if (!isNew(blocks, known)) continue;
+    await learn(target, coverage, batch, known, pool);
+    // What timing alone brings about is not looked for again and again.
+    for (const block of blocks) known.add(block);
   }
   corpus.replace(await shortest(target, coverage, pool));
   console.log(
