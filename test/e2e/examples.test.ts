@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { execa } from "execa";
 import { beforeAll, expect, test } from "vitest";
-import { debianPythonImage } from "../support/images.js";
+import { debianPythonImage, servicesImage } from "../support/images.js";
 import { remainingWorkers } from "../support/leftovers.js";
 
 const EXPECTED: Record<string, string> = {
@@ -11,6 +11,7 @@ const EXPECTED: Record<string, string> = {
   "files.ts": "[1, 2, 3]",
   "fork.ts": "clone-0 0\nclone-1 1\nclone-2 4\nprepared",
   "pool.ts": "1 4 9 16 25 36",
+  "postgres.ts": "Ada\nAda, Grace",
   "processes.ts": "built\n42\nlistening\n0 build.py result",
   "run.ts": "42 0",
   "snapshot.ts": "one ready\ntwo ready",
@@ -18,9 +19,11 @@ const EXPECTED: Record<string, string> = {
   "untrusted.ts": 'ERR_SUPERMACHINE_EXEC_TIMEOUT "working\\n"',
 };
 let python: string;
+let services: string;
 
 beforeAll(async () => {
   python = `oci-archive:${(await debianPythonImage()).archive}`;
+  services = `oci-archive:${(await servicesImage()).archive}`;
 });
 
 test("every example is tested", () => {
@@ -28,7 +31,8 @@ test("every example is tested", () => {
 });
 
 test.each(Object.entries(EXPECTED))("examples/%s does what it says", async (name, expected) => {
-  const { stdout } = await execa("node_modules/.bin/tsx", [`examples/${name}`, python]);
+  const image = name === "postgres.ts" ? services : python;
+  const { stdout } = await execa("node_modules/.bin/tsx", [`examples/${name}`, image]);
   expect(stdout).toBe(expected);
   expect(await remainingWorkers()).toEqual([]);
 });
