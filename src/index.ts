@@ -1,17 +1,25 @@
 export { entitlementsPath, type HypervisorEntitlement } from "./assets/index.js";
 export {
   type DetachedOptions,
+  type EventOptions,
+  type ForkVmOptions,
   findVm,
+  type HealthOptions,
   type LogOptions,
   listVms,
   type OutputLine,
   parseRestartPolicy,
+  parseSignal,
+  type ReadyProbe,
   RemoteExecFailure,
   RemoteProcess,
   type RestartPolicy,
   RunningVm,
+  readEvents,
   startDetached,
+  type VmEvent,
   type VmRecord,
+  type VmStats,
   type VmStatus,
 } from "./daemon/index.js";
 export { type Diagnosis, doctor, type Finding } from "./doctor/index.js";
@@ -117,6 +125,7 @@ export {
   type Fork,
   type ForkFailure,
   type ForkOptions,
+  type Healthcheck,
   type MemoryUsage,
   parseEnv,
   parseEnvFile,

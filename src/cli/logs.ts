@@ -1,8 +1,8 @@
 import { once } from "node:events";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { findVm } from "../index.js";
 import { onInterrupt } from "./interrupt.js";
-import { wholeNumber } from "./options.js";
+import { moment, wholeNumber } from "./options.js";
 
 interface LogFlags {
   follow?: boolean;
@@ -10,8 +10,6 @@ interface LogFlags {
   since?: Date;
   timestamps?: boolean;
 }
-
-const UNITS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** `supermachine logs`: what the workload of a VM in the background wrote. */
 export function logsCommand(): Command {
@@ -34,12 +32,4 @@ export function logsCommand(): Command {
         if (!output.write(timestamps ? `${time} ${text}` : text)) await once(output, "drain");
       }
     });
-}
-
-function moment(text: string): Date {
-  const age = /^(\d{1,6})([smhd])$/.exec(text);
-  const time = age ? Date.now() - Number(age[1]) * (UNITS[age[2] ?? ""] ?? 0) : Date.parse(text);
-  if (Number.isNaN(time))
-    throw new InvalidArgumentError("It is a time such as 2026-11-21T10:00:00Z, or an age such as 10m.");
-  return new Date(time);
 }

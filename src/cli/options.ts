@@ -40,6 +40,32 @@ export function duration(text: string): number {
   return Number(count) * factor;
 }
 
+const FRACTION_UNITS_MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+
+/** Parses a length of time as docker writes it, such as `500ms`, `30s` or `1m30s`, into milliseconds. */
+export function goDuration(text: string): number {
+  const parts = [...text.matchAll(/(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)/g)];
+  if (parts.length === 0 || parts.map(([part]) => part).join("") !== text)
+    throw new InvalidArgumentError("It is a length of time such as 500ms, 30s or 1m30s.");
+  return parts.reduce((sum, [, count, unit = ""]) => sum + Number(count) * (FRACTION_UNITS_MS[unit] ?? 0), 0);
+}
+
+/** Parses a moment: a time such as `2026-11-21T10:00:00Z`, or an age such as `10m`. */
+export function moment(text: string): Date {
+  const isAge = /^\d{1,9}[smhdw]$/.test(text);
+  const time = isAge ? Date.now() - duration(text) : Date.parse(text);
+  if (Number.isNaN(time))
+    throw new InvalidArgumentError("It is a time such as 2026-11-21T10:00:00Z, or an age such as 10m.");
+  return new Date(time);
+}
+
+/** Parses a port's number. */
+export function portNumber(text: string): number {
+  const port = wholeNumber(text);
+  if (port < 1 || port > 65_535) throw new InvalidArgumentError("It is a number from 1 to 65535.");
+  return port;
+}
+
 /** `--publish`, any number of them. */
 export function publishOption(): Option {
   const what = "make a port of the microVM reachable on the host (HOST 127.0.0.1 and any free PORT by default)";

@@ -9,10 +9,10 @@ import {
   parseEnv,
   type RegistryAuth,
   UsageError,
-  type Vm,
   type VolumeOptions,
 } from "../index.js";
 import { attach, terminalSize } from "./attach.js";
+import { addDetachOptions, checkDetachFlags, type DetachFlags } from "./detach-options.js";
 import { Interrupted, onInterrupt } from "./interrupt.js";
 import {
   collect,
@@ -28,8 +28,9 @@ import {
   wholeNumber,
 } from "./options.js";
 import { type ProgressFlags, progressOption, quietOption, withProgress } from "./progress/index.js";
-import { addDetachOptions, checkDetachFlags, type DetachFlags, runDetached } from "./run-detached.js";
+import { runDetached } from "./run-detached.js";
 import { addSettingOptions, type SettingFlags } from "./setting-options.js";
+import { tellPorts } from "./tell-ports.js";
 import { detachKeysOption } from "./terminal/detach-keys-option.js";
 
 interface RunFlags extends ProgressFlags, DetachFlags, SettingFlags {
@@ -137,7 +138,7 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     return 0;
   }
   await using vm = await image.start({ signal, workload: false, ...storageOf(flags), ...network });
-  tellPorts(vm);
+  tellPorts(vm.exposed);
   const stdin = interactive ? ("pipe" as const) : ("ignore" as const);
   const options = { ...workload, stdin, ...(tty && { tty, ...terminalSize() }) };
   try {
@@ -168,11 +169,6 @@ function workloadOf(cmd: string[], { env = [], envFile = [], workdir, user, entr
     ...(cmd.length > 0 && { cmd }),
     ...(entrypoint !== undefined && { entrypoint: entrypoint === "" ? [] : [entrypoint] }),
   };
-}
-
-function tellPorts(vm: Vm): void {
-  for (const { protocol, host, hostPort, guestPort } of vm.exposed)
-    process.stderr.write(`supermachine: ${host}:${hostPort} is ${protocol} port ${guestPort} of the microVM\n`);
 }
 
 /** These are of the snapshot: another one is baked for other settings. */

@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { findVm } from "../index.js";
+import { seconds } from "./detach-options.js";
 import { onInterrupt } from "./interrupt.js";
-import { seconds } from "./run-detached.js";
 
 /** `supermachine stop`: ends VMs in order. */
 export function stopCommand(): Command {

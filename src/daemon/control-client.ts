@@ -53,6 +53,12 @@ export async function openExec(socketPath: string, signal?: AbortSignal): Promis
   }
 }
 
+/** Whether an error of {@link ask} says that nobody listens on the socket. */
+export function isNobody(error: unknown): boolean {
+  const cause = error instanceof VmError ? error.cause : undefined;
+  return cause instanceof Error && "code" in cause && (cause.code === "ECONNREFUSED" || cause.code === "ENOENT");
+}
+
 async function responseTo(asking: ClientRequest, signal: AbortSignal | undefined): Promise<IncomingMessage> {
   try {
     const [response] = (await once(asking, "response")) as [IncomingMessage];

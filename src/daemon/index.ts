@@ -1,7 +1,14 @@
+export type { DetachedOptions, HealthOptions } from "./detached-spec.js";
+export { type EventOptions, readEvents, type VmEvent } from "./events.js";
+export { findVm, listVms } from "./find-vm.js";
+export type { ForkVmOptions } from "./fork-vm.js";
 export type { OutputLine } from "./output-log.js";
 export type { LogOptions } from "./read-output.js";
+export type { ReadyProbe } from "./readiness.js";
 export type { VmRecord, VmStatus } from "./record.js";
 export { RemoteExecFailure, RemoteProcess } from "./remote-process.js";
 export { parseRestartPolicy, type RestartPolicy } from "./restart-policy.js";
-export { findVm, listVms, RunningVm } from "./running-vm.js";
-export { type DetachedOptions, startDetached } from "./start-detached.js";
+export { RunningVm } from "./running-vm.js";
+export { startDetached } from "./start-detached.js";
+export type { VmStats } from "./stats.js";
+export { parseSignal } from "./stop-signal.js";

@@ -4,8 +4,8 @@ const FILE_BYTES = 10 * 2 ** 20;
 const OLD_FILES = 2;
 
 /** Paths of a log, from the oldest lines to the newest; those that do not exist yet included. */
-export function logPaths(path: string): string[] {
-  return [...Array.from({ length: OLD_FILES }, (_, index) => `${path}.${OLD_FILES - index}`), path];
+export function logPaths(path: string, oldFiles = OLD_FILES): string[] {
+  return [...Array.from({ length: oldFiles }, (_, index) => `${path}.${oldFiles - index}`), path];
 }
 
 /**

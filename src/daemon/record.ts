@@ -1,10 +1,9 @@
-import { once } from "node:events";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { connect } from "node:net";
 import { join } from "node:path";
 import * as v from "valibot";
-import { UsageError, VmError } from "../errors.js";
+import { UsageError } from "../errors.js";
 import { home, isEntry, replace, tryAcquireLock } from "../store/index.js";
+import { ask, isNobody } from "./control-client.js";
 import { socketPath } from "./socket-path.js";
 
 /** Raised when the fields below change their meaning. */
@@ -13,7 +12,7 @@ const RECORD_FILE = "record.json";
 const LOCK_FILE = "supervisor.lock";
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$/;
 
-const Status = v.picklist(["starting", "running", "stopping", "restarting", "exited", "failed"]);
+const Status = v.picklist(["starting", "running", "paused", "stopping", "restarting", "exited", "failed"]);
 
 const Schema = v.object({
   schema: v.literal(SCHEMA),
@@ -43,7 +42,38 @@ const Schema = v.object({
   restarts: v.number(),
   memoryMiB: v.number(),
   vcpus: v.number(),
+  /** Where its ports are reached on the host. */
+  ports: v.optional(
+    v.array(
+      v.object({
+        protocol: v.picklist(["tcp", "udp"]),
+        host: v.string(),
+        hostPort: v.number(),
+        guestPort: v.number(),
+      }),
+    ),
+  ),
+  /** How the workload is, where it has a health check. */
+  health: v.optional(
+    v.object({
+      status: v.picklist(["starting", "healthy", "unhealthy"]),
+      failures: v.number(),
+      exitCode: v.optional(v.number()),
+      output: v.optional(v.string()),
+    }),
+  ),
+  stopSignal: v.optional(v.string()),
+  /** Whether the guest ran out of memory when the workload last ended. */
+  outOfMemory: v.optional(v.boolean()),
+  /** Bytes of its output that a full disk did not take. */
+  lostOutputBytes: v.optional(v.number()),
 });
+
+const { schema: _schema, ...fields } = Schema.entries;
+const Answered = v.object(fields);
+/** A supervisor has nothing to do but to answer; a machine that swaps may keep it from that. */
+const ANSWER_MS = 5_000;
+const KILLED = { status: "failed", error: "its supervisor was killed" } as const;
 
 /** What is known of a VM that runs, or ran, under a supervisor. */
 export type VmRecord = Omit<v.InferOutput<typeof Schema>, "schema">;
@@ -56,6 +86,8 @@ export function placeOf(name: string) {
     folder,
     record: join(folder, RECORD_FILE),
     lock: join(folder, LOCK_FILE),
+    spec: join(folder, "spec.json"),
+    snapshot: join(folder, "snapshot"),
     output: join(folder, "output"),
     messages: join(folder, "supervisor.log"),
   };
@@ -91,16 +123,42 @@ export async function writeRecord(record: VmRecord): Promise<void> {
   );
 }
 
-/** Reads what is known of a VM; `undefined` when there is none. One whose supervisor was killed shows as failed. */
+/**
+ * Reads what is known of a VM; `undefined` when there is none. While it runs its supervisor is asked, whose word counts. One whose
+ * supervisor was killed shows as failed, and so does one whose record cannot be read.
+ */
 export async function readRecord(name: string): Promise<VmRecord | undefined> {
-  const { record: path } = placeOf(name);
+  const { folder, record: path } = placeOf(name);
   const text = await readFile(path, "utf8").catch(() => undefined);
   if (text === undefined) return undefined;
-  const parsed = v.safeParse(Schema, JSON.parse(text));
-  if (!parsed.success) throw new VmError(`${path} is damaged or of another version`, { hint: "Remove its folder." });
-  const { schema: _, ...record } = parsed.output;
-  if (isOver(record.status) || (await isSupervised(name))) return record;
-  return { ...record, status: "failed", error: "its supervisor was killed" };
+  const written = parseRecord(text);
+  if (written && isOver(written.status)) return written;
+  try {
+    const answer = v.safeParse(Answered, await ask(await socketPath(folder), "GET", "/vm", { timeoutMs: ANSWER_MS }));
+    if (answer.success) return answer.output;
+  } catch (error) {
+    if (isNobody(error)) return written ? { ...written, ...KILLED } : unreadable(name, path);
+  }
+  // Somebody listens, but is too busy to answer.
+  return written ?? unreadable(name, path);
+}
+
+function parseRecord(text: string): VmRecord | undefined {
+  try {
+    const { schema: _, ...record } = v.parse(Schema, JSON.parse(text));
+    return record;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What can be said of a VM that left nothing readable. */
+function unreadable(name: string, path: string): VmRecord {
+  return {
+    ...{ name, image: "", reference: "", snapshotPath: "", command: [], labels: {}, status: "failed", pid: 0 },
+    ...{ createdAt: new Date(0).toISOString(), remove: false, graceMs: 0, restarts: 0, memoryMiB: 0, vcpus: 0 },
+    error: `${path} is damaged or of another version; \`supermachine rm ${name}\` removes it`,
+  };
 }
 
 /** All VMs, those that ended too, by name. */
@@ -118,17 +176,4 @@ export async function removeRecord(name: string): Promise<void> {
 
 export function isOver(status: VmStatus): boolean {
   return status === "exited" || status === "failed";
-}
-
-/** Whether the supervisor lives: then, and only then, somebody listens on its socket. */
-async function isSupervised(name: string): Promise<boolean> {
-  const socket = connect(await socketPath(placeOf(name).folder));
-  try {
-    await once(socket, "connect");
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
-  }
 }

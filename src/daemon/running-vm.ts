@@ -1,15 +1,26 @@
+import { join } from "node:path";
+import * as v from "valibot";
 import { UsageError, VmError } from "../errors.js";
+import type { ProcessInfo } from "../guest/index.js";
+import { checkName } from "../image/index.js";
+import { home } from "../store/index.js";
 import { ask, openExec } from "./control-client.js";
+import { recordEvent } from "./events.js";
 import type { ExecRequest } from "./exec-request.js";
+import { type ForkVmOptions, forkVm } from "./fork-vm.js";
 import type { OutputLine } from "./output-log.js";
 import { type LogOptions, readOutput } from "./read-output.js";
-import { isOver, listRecords, placeOf, readRecord, removeRecord, type VmRecord } from "./record.js";
+import { isOver, placeOf, readRecord, removeRecord, type VmRecord } from "./record.js";
 import { RemoteProcess } from "./remote-process.js";
 import { socketPath } from "./socket-path.js";
+import { VmStats } from "./stats.js";
+import { readSpec, superviseElsewhere } from "./supervise-elsewhere.js";
 
 /** On top of the workload's grace: for the guest's power-off and the record. */
 const STOP_MARGIN_MS = 15_000;
 const POLL_MS = 20;
+/** A large guest's memory is written to disk. */
+const SNAPSHOT_TIMEOUT_MS = 600_000;
 
 /** A VM under a supervisor, held by that other process. */
 export class RunningVm {
@@ -56,14 +67,70 @@ export class RunningVm {
     await ask(await this.#socket(), "POST", "/kill", { body: { signal } });
   }
 
+  /** Lets the guest stand still until {@link resume}; commands, connections and health checks wait. */
+  async pause(): Promise<void> {
+    await ask(await this.#socket(), "POST", "/pause");
+  }
+
+  /** Lets a paused guest go on. */
+  async resume(): Promise<void> {
+    await ask(await this.#socket(), "POST", "/resume");
+  }
+
+  /** What it takes of the host. */
+  async stats(): Promise<VmStats> {
+    return v.parse(VmStats, await ask(await this.#socket(), "GET", "/stats"));
+  }
+
+  /** The processes in it. */
+  async processes(): Promise<ProcessInfo[]> {
+    return (await ask(await this.#socket(), "GET", "/processes")) as ProcessInfo[];
+  }
+
+  /**
+   * Captures it, with its processes and memory, as a new image of this name, whose VMs go on from there; gives the snapshot's folder.
+   * @throws UsageError when the name is taken, VmError for a VM with volumes
+   */
+  async snapshot(name: string, signal?: AbortSignal): Promise<string> {
+    const folder = join(home().snapshots, checkName(name));
+    await ask(await this.#socket(), "POST", "/snapshot", { body: { folder }, timeoutMs: SNAPSHOT_TIMEOUT_MS, signal });
+    return folder;
+  }
+
+  /**
+   * Clones it: each clone is a VM in the background of its own, with the processes and the memory that this one has now.
+   * @throws UsageError, VmError; no clone is left then
+   */
+  async fork(options: ForkVmOptions = {}): Promise<RunningVm[]> {
+    const { signal } = options;
+    const names = await forkVm(await this.inspect(), options, {
+      capture: async (folder, forks) => {
+        const how = { body: { folder, forks }, timeoutMs: SNAPSHOT_TIMEOUT_MS, signal };
+        await ask(await this.#socket(), "POST", "/snapshot", how);
+      },
+      discard: async (name) => {
+        const clone = new RunningVm(name);
+        await clone.stop({ graceMs: 0 });
+        await clone.remove();
+      },
+    });
+    return names.map((name) => new RunningVm(name));
+  }
+
+  /** Starts it again once it has ended, as it was started before. @throws UsageError while it runs, VmError */
+  async start(signal?: AbortSignal): Promise<void> {
+    await superviseElsewhere(await readSpec(this.name), signal);
+  }
+
   /** Waits for the end of the workload, restarts included, and gives its exit code. */
   async wait(signal?: AbortSignal): Promise<number> {
     return (await this.#ended(undefined, signal))?.exitCode ?? 0;
   }
 
   /** Removes what is left of it. @throws UsageError while it runs */
-  remove(): Promise<void> {
-    return removeRecord(this.name);
+  async remove(): Promise<void> {
+    await removeRecord(this.name);
+    await recordEvent(this.name, "remove");
   }
 
   async #ended(limitMs: number | undefined, signal?: AbortSignal): Promise<VmRecord | undefined> {
@@ -80,38 +147,4 @@ export class RunningVm {
   async #socket(): Promise<string> {
     return socketPath(placeOf(this.name).folder);
   }
-}
-
-/** The VMs that run under supervisors, and with `all` those that have ended. */
-export async function listVms(options: { all?: boolean | undefined } = {}): Promise<VmRecord[]> {
-  const records = await listRecords();
-  return options.all ? records : records.filter(({ status }) => !isOver(status));
-}
-
-/**
- * Finds a VM by what a user calls it: its name, its image's name or reference, or the beginning of its name where only one has it;
- * nothing means the only one that runs.
- * @throws UsageError when none or several fit
- */
-export async function findVm(target?: string, options: { all?: boolean } = {}): Promise<RunningVm> {
-  const records = await listVms(options);
-  const fits = (test: (record: VmRecord) => boolean) => records.filter(test);
-  const found =
-    target === undefined
-      ? records
-      : ([
-          fits(({ name }) => name === target),
-          fits(({ image, reference }) => image === target || reference === target),
-          fits(({ name }) => name.startsWith(target)),
-        ].find((each) => each.length > 0) ?? []);
-  const [one, other] = found;
-  if (one && !other) return new RunningVm(one.name);
-  const names = found.map(({ name }) => name).join(", ");
-  if (other)
-    throw new UsageError(target === undefined ? `several VMs run: ${names}` : `${target} can be ${names}`, {
-      hint: "Name one.",
-    });
-  throw new UsageError(target === undefined ? "no VM is running" : `no VM ${JSON.stringify(target)} is running`, {
-    hint: "`supermachine ps` lists them; `supermachine run --detach IMAGE` starts one.",
-  });
 }

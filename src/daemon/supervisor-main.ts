@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import * as v from "valibot";
 import { SupermachineError } from "../errors.js";
-import { supervise } from "./supervisor.js";
+import { supervise } from "./supervise.js";
 import { type SupervisorAnswer, SupervisorSpec } from "./supervisor-spec.js";
 
 // The process of a supervisor: it is told what to do over the IPC channel of who starts it, which it gives up once the VM runs.

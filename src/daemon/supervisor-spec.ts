@@ -7,6 +7,14 @@ const Milliseconds = v.pipe(v.number(), v.minValue(0));
 export const SupervisorSpec = v.object({
   name: v.string(),
   snapshotPath: v.string(),
+  /** The snapshot becomes a part of what is kept of this VM alone. */
+  ownSnapshot: v.optional(v.boolean()),
+  /** Name of the image, where it is not that of the snapshot. */
+  image: v.optional(v.string()),
+  /** It ran before: its output stays, and so does what is known of it, should it not start. */
+  again: v.optional(v.boolean()),
+  /** Host name and machine id; by default those of the image. */
+  identity: v.optional(v.object({ hostname: v.string(), machineId: v.string() })),
   cmd: v.optional(v.array(v.string())),
   entrypoint: v.optional(v.array(v.string())),
   env: v.record(v.string(), v.string()),
@@ -35,8 +43,24 @@ export const SupervisorSpec = v.object({
   labels: v.record(v.string(), v.string()),
   /** Nothing is kept of the VM once it has ended. */
   remove: v.boolean(),
-  /** How long the workload has to end after SIGTERM. */
+  /** How long the workload has to end after the stop signal. */
   graceMs: Milliseconds,
+  stopSignal: v.string(),
+  /** By default the workload is ready when it runs. */
+  ready: v.optional(
+    v.object({ port: v.pipe(v.number(), v.integer()), path: v.optional(v.string()), timeoutMs: Milliseconds }),
+  ),
+  health: v.optional(
+    v.object({
+      argv: v.pipe(v.array(v.string()), v.minLength(1)),
+      intervalMs: Milliseconds,
+      timeoutMs: Milliseconds,
+      startPeriodMs: Milliseconds,
+      retries: v.pipe(v.number(), v.minValue(1)),
+    }),
+  ),
+  pidFile: v.optional(v.string()),
+  logFile: v.optional(v.string()),
   restart: v.object({
     when: v.picklist(["no", "on-failure", "always", "unless-stopped"]),
     most: v.optional(v.number()),

@@ -1,172 +1,218 @@
-import { rm } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import * as v from "valibot";
 import { VmError } from "../errors.js";
-import { Image } from "../image/index.js";
-import { type ExitStatus, imageCommand, type Vm, type VmProcess } from "../vm/index.js";
-import { type Routes, serveControl } from "./control-server.js";
+import type { Image } from "../image/index.js";
+import type { EgressEvent } from "../network/index.js";
+import { type ExitStatus, imageCommand, type RunOptions } from "../vm/index.js";
+import { EventLimit, recordEvent, type VmEvent, type VmEventDetails } from "./events.js";
 import { serveExec } from "./exec-server.js";
-import { LogFile, logPaths } from "./log-file.js";
-import { keepOutput } from "./output-log.js";
-import { claim, placeOf, type VmRecord, writeRecord } from "./record.js";
+import { HealthMonitor } from "./health-monitor.js";
+import type { OutputLog } from "./output-log.js";
+import { untilReady } from "./readiness.js";
+import { type VmRecord, writeRecord } from "./record.js";
 import { Restarts } from "./restart-policy.js";
-import { socketPath } from "./socket-path.js";
+import { oomKills, type Running, startWorkload } from "./start-workload.js";
+import { parseSignal } from "./stop-signal.js";
 import type { SupervisorSpec } from "./supervisor-spec.js";
 
 /** After the workload's own end: for the guest to write back what it holds. */
 const POWER_OFF_GRACE_MS = 1_000;
 
-const StopRequest = v.object({ graceMs: v.optional(v.pipe(v.number(), v.minValue(0))) });
-const KillRequest = v.object({ signal: v.union([v.string(), v.number()]) });
-
-interface Running {
-  vm: Vm;
-  workload: VmProcess;
-  startedAt: number;
-}
-
-/**
- * Runs an image's workload in a VM until it ends or is stopped, restarting it as told; keeps its output and its record, and does what
- * clients ask for. One supervisor holds one name.
- *
- * @param onStarted is called once, when the workload runs for the first time
- * @throws UsageError when the name is taken; whatever keeps the first start from succeeding
- */
-export async function supervise(spec: SupervisorSpec, onStarted: () => void, signal?: AbortSignal): Promise<void> {
-  await using _name = await claim(spec.name);
-  const { folder, output } = placeOf(spec.name);
-  // What never ran leaves nothing, and what ran only what it is told to keep.
-  let kept = false;
-  let supervisor: Supervisor | undefined;
-  try {
-    const image = await Image.fromSnapshot(spec.snapshotPath, signal ? { signal } : {});
-    await Promise.all(logPaths(output).map((path) => rm(path, { force: true })));
-    supervisor = new Supervisor(spec, image, new LogFile(output));
-    const first = await supervisor.start(signal);
-    await using _server = await serveControl(
-      await socketPath(folder),
-      supervisor.routes,
-      (socket) => supervisor?.exec(socket) ?? Promise.resolve(),
-    );
-    kept = !spec.remove;
-    onStarted();
-    await supervisor.run(first);
-  } finally {
-    await supervisor?.close();
-    if (!kept) await rm(folder, { recursive: true, force: true });
-  }
-}
-
-class Supervisor {
-  readonly #spec: SupervisorSpec;
+/** One VM after the other for one workload, with everything that is known of them. */
+export class Supervisor {
   readonly #image: Image;
-  readonly #log: LogFile;
+  readonly #log: OutputLog;
   readonly #restarts: Restarts;
   readonly #stop = new AbortController();
+  readonly #egress = new EventLimit();
+  #spec: SupervisorSpec;
   #graceMs: number;
   #running: Running | undefined;
   #record: VmRecord;
-  readonly routes: Routes = {
-    "GET /vm": async () => ({ ...this.#record, lostOutputBytes: this.#log.dropped }),
-    "POST /stop": async (body) => {
-      this.#graceMs = v.parse(StopRequest, body).graceMs ?? this.#spec.graceMs;
-      this.#stop.abort();
-      return {};
-    },
-    "POST /kill": async (body) => {
-      const { signal } = v.parse(KillRequest, body);
-      this.#current().workload.kill(signal as NodeJS.Signals | number);
-      return {};
-    },
-  };
+  #written: Promise<void> = Promise.resolve();
+  #isReady = false;
+  /** A SIGKILL was asked for: it is not started again, as with docker. */
+  #letEnd = false;
+  #over: Promise<void> | undefined;
 
-  constructor(spec: SupervisorSpec, image: Image, log: LogFile) {
+  constructor(spec: SupervisorSpec, image: Image, log: OutputLog) {
     this.#spec = spec;
     this.#image = image;
     this.#log = log;
     this.#restarts = new Restarts(spec.restart);
     this.#graceMs = spec.graceMs;
-    const { name, labels, remove, graceMs } = spec;
+    const { name, labels, remove, graceMs, stopSignal } = spec;
     this.#record = {
-      ...{
-        name,
-        labels,
-        remove,
-        graceMs,
-        status: "starting",
-        pid: process.pid,
-        createdAt: new Date().toISOString(),
-        restarts: 0,
-      },
-      ...{ image: image.name, reference: image.reference, snapshotPath: image.snapshotPath },
-      ...{ memoryMiB: image.memoryMiB, vcpus: image.vcpus, command: imageCommand(image.config, spec) },
+      ...{ name, labels, remove, graceMs, stopSignal, status: "starting", pid: process.pid, restarts: 0 },
+      ...{ createdAt: new Date().toISOString(), image: spec.image ?? image.name, reference: image.reference },
+      ...{ snapshotPath: image.snapshotPath, memoryMiB: image.memoryMiB, vcpus: image.vcpus },
+      command: imageCommand(image.config, spec),
     };
   }
 
-  /** Restores a VM and starts the workload in it. */
-  async start(signal?: AbortSignal): Promise<Running> {
-    const vm = await this.#image.start({
-      workload: false,
-      mounts: this.#spec.mounts,
-      volumes: this.#spec.volumes,
-      egress: this.#spec.egress,
-      publish: this.#spec.publish,
-      ...(signal && { signal }),
-    });
-    try {
-      const { env, cwd, user, cmd, entrypoint } = this.#spec;
-      const changes = { env, ...(cwd !== undefined && { cwd }), ...(user !== undefined && { user }) };
-      const workload = await vm.start({ ...changes, cmd, entrypoint });
-      this.#running = { vm, workload, startedAt: Date.now() };
-      const startedAt = new Date().toISOString();
-      await this.#note({ status: "running", vmPid: vm.pid, isolation: vm.isolation, startedAt });
-      return this.#running;
-    } catch (error) {
-      await vm[Symbol.asyncDispose]();
-      throw error;
-    }
+  get record(): VmRecord {
+    return { ...this.#record, ...(this.#log.lostBytes > 0 && { lostOutputBytes: this.#log.lostBytes }) };
   }
 
-  /** Waits for the workload's end, again and again while it is to be restarted. */
-  async run(first: Running): Promise<void> {
-    for (let running: Running | undefined = first; running; ) {
-      const status = await this.#untilEnd(running);
-      const delay: number | undefined = this.#stop.signal.aborted
-        ? undefined
-        : this.#restarts.next(status.exitCode, Date.now() - running.startedAt);
-      await running.vm.stop({ graceMs: POWER_OFF_GRACE_MS });
-      this.#running = undefined;
-      const endedAt = new Date().toISOString();
-      await this.#note({ status: delay === undefined ? "exited" : "restarting", exitCode: status.exitCode, endedAt });
-      running = delay === undefined ? undefined : await this.#startAgain(delay);
+  /** What it was told, with the ports on the host that were chosen. */
+  get spec(): SupervisorSpec {
+    return this.#spec;
+  }
+
+  /** Resolves when the last VM has ended. */
+  get over(): Promise<void> {
+    return this.#over ?? Promise.resolve();
+  }
+
+  /** Starts the first VM. */
+  async start(signal?: AbortSignal): Promise<Running> {
+    const first = await this.#startVm(signal);
+    // The same ones after a restart.
+    this.#spec = { ...this.#spec, publish: this.#record.ports ?? [] };
+    return first;
+  }
+
+  /**
+   * Runs what {@link start} gave, and resolves when that answers.
+   * @throws VmError with the workload's last output when it does not; nothing of it runs then
+   */
+  async untilReady(first: Running, signal?: AbortSignal): Promise<void> {
+    this.#over = this.#run(first);
+    const { name, ready, restart } = this.#spec;
+    const service = {
+      ...{ name, ready, isRestarted: restart.when !== "no", vm: () => this.#running?.vm },
+      ...{ ended: this.#over.then(() => this.#record), lastWords: () => this.#log.lastWords },
+    };
+    try {
+      await untilReady(service, signal);
+    } catch (error) {
+      this.stop(0);
+      await this.#over;
+      throw error;
     }
+    this.#isReady = true;
+    if (this.#record.status === "starting") await this.#note({ status: "running" });
+    if (ready) this.#tell("ready");
+  }
+
+  /** Ends the workload and all that follows: the stop signal, and SIGKILL after the grace. */
+  readonly stop = (graceMs: number = this.#spec.graceMs): void => {
+    if (this.#stop.signal.aborted) return;
+    this.#graceMs = graceMs;
+    this.#tell("stop");
+    this.#stop.abort();
+  };
+
+  /** Sends a signal to the workload. */
+  async kill(signal: NodeJS.Signals | number): Promise<void> {
+    const { workload } = this.current();
+    if (signal === "SIGKILL" || signal === 9) {
+      this.#letEnd = true;
+      await this.resume();
+    }
+    this.#tell("kill", { signal });
+    workload.kill(signal);
+  }
+
+  async pause(): Promise<void> {
+    const { vm } = this.current();
+    if (vm.paused) return;
+    await vm.pause();
+    await this.#note({ status: "paused" });
+    this.#tell("pause");
+  }
+
+  async resume(): Promise<void> {
+    const { vm } = this.current();
+    if (!vm.paused) return;
+    await vm.resume();
+    await this.#note({ status: "running" });
+    this.#tell("resume");
+  }
+
+  /** Captures the VM in a new folder: as an image, or to make so many forks of. */
+  async snapshot(folder: string, forks?: number): Promise<void> {
+    await this.current().vm.snapshot(folder);
+    if (forks === undefined) this.#tell("snapshot", { folder });
+    else this.#tell("fork", { forks });
   }
 
   /** Runs a command for a client. */
   async exec(socket: Duplex): Promise<void> {
-    await serveExec(socket, () => this.#current().vm);
+    await serveExec(socket, () => {
+      this.requireAwake();
+      return this.current().vm;
+    });
+  }
+
+  /** @throws VmError when there is none just now */
+  current(): Running {
+    if (this.#running) return this.#running;
+    throw new VmError(`the VM ${this.#spec.name} is between two runs of its workload`);
+  }
+
+  /** @throws VmError while it is paused, when nobody in it could answer */
+  requireAwake(): void {
+    if (!this.current().vm.paused) return;
+    throw new VmError(`the VM ${this.#spec.name} is paused`, {
+      hint: `\`supermachine resume ${this.#spec.name}\` lets it go on.`,
+    });
   }
 
   async close(): Promise<void> {
     await this.#running?.vm[Symbol.asyncDispose]();
     await this.#log.close();
+    await this.#written;
   }
 
-  async #untilEnd({ workload }: Running): Promise<ExitStatus> {
-    const outputs = [
-      keepOutput(workload.stdout, "stdout", this.#log),
-      keepOutput(workload.stderr, "stderr", this.#log),
-    ];
+  async #startVm(signal: AbortSignal | undefined): Promise<Running> {
+    const running = await startWorkload(this.#image, this.#spec, (event) => this.#tellEgress(event), signal);
+    const { vm } = running;
+    this.#running = running;
+    const ports = vm.exposed.map(({ protocol, host, hostPort, guestPort }) => ({
+      ...{ protocol, host, hostPort, guestPort },
+    }));
+    const { health } = this.#spec;
+    await this.#note({
+      status: this.#isReady || !this.#spec.ready ? "running" : "starting",
+      ...{ vmPid: vm.pid, isolation: vm.isolation, startedAt: new Date().toISOString(), ports },
+      ...{ health: health && { status: "starting", failures: 0 }, error: undefined },
+    });
+    this.#tell("start", { image: this.#record.image });
+    return running;
+  }
+
+  /** Waits for the workload's end, again and again while it is to be restarted. */
+  async #run(first: Running): Promise<void> {
+    for (let running: Running | undefined = first; running; ) {
+      using _health = this.#watchHealth(running);
+      const { exitCode, signal } = await this.#untilEnd(running);
+      const outOfMemory = (await oomKills(running.vm)) > running.oomKills;
+      const delay: number | undefined =
+        this.#stop.signal.aborted || this.#letEnd
+          ? undefined
+          : this.#restarts.next(exitCode, Date.now() - running.startedAt);
+      await running.vm.stop({ graceMs: POWER_OFF_GRACE_MS });
+      this.#running = undefined;
+      if (outOfMemory) this.#tell("oom");
+      this.#tell("die", { exitCode, ...(signal && { signal }) });
+      const endedAt = new Date().toISOString();
+      await this.#note({ status: delay === undefined ? "exited" : "restarting", exitCode, endedAt, outOfMemory });
+      running = delay === undefined ? undefined : await this.#startAgain(delay);
+    }
+  }
+
+  async #untilEnd({ vm, workload }: Running): Promise<ExitStatus> {
+    const outputs = [this.#log.keep(workload.stdout, "stdout"), this.#log.keep(workload.stderr, "stderr")];
     const ended = workload.wait();
-    const stop = () => void this.#end(workload, ended);
+    const stop = () => void this.#end({ vm, workload }, ended).catch(() => undefined);
     this.#stop.signal.addEventListener("abort", stop, { once: true });
     if (this.#stop.signal.aborted) stop();
     try {
       return await ended;
     } catch (error) {
       // The VM is gone: as after a SIGKILL, but the record says why.
-      await this.#note({ error: error instanceof Error ? error.message : String(error) });
+      await this.#note({ error: messageOf(error) });
       return { exitCode: 137, signal: "SIGKILL" };
     } finally {
       this.#stop.signal.removeEventListener("abort", stop);
@@ -174,34 +220,67 @@ class Supervisor {
     }
   }
 
-  async #end(workload: VmProcess, ended: Promise<unknown>): Promise<void> {
+  async #end({ vm, workload }: Pick<Running, "vm" | "workload">, ended: Promise<unknown>): Promise<void> {
     await this.#note({ status: "stopping" });
-    workload.kill("SIGTERM");
+    // Only a guest that goes on hears of it.
+    await vm.resume();
+    if (this.#graceMs > 0) workload.kill(parseSignal(this.#spec.stopSignal) ?? "SIGTERM");
     const tooLate = sleep(this.#graceMs, "late", { ref: false });
     const outcome = await Promise.race([ended, tooLate]).catch(() => undefined);
     if (outcome === "late") workload.kill("SIGKILL");
   }
 
-  async #startAgain(delayMs: number): Promise<Running | undefined> {
-    await sleep(delayMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
-    if (this.#stop.signal.aborted) return undefined;
-    try {
-      return await this.start(this.#stop.signal);
-    } catch (error) {
-      if (!this.#stop.signal.aborted) {
-        await this.#note({ status: "failed", error: error instanceof Error ? error.message : String(error) });
+  /** What cannot be started just now is tried again as often as what fails. */
+  async #startAgain(firstDelayMs: number): Promise<Running | undefined> {
+    for (let delayMs: number | undefined = firstDelayMs; delayMs !== undefined; ) {
+      await sleep(delayMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+      if (this.#stop.signal.aborted) break;
+      this.#tell("restart", { restarts: this.#restarts.count });
+      try {
+        return await this.#startVm(this.#stop.signal);
+      } catch (error) {
+        if (this.#stop.signal.aborted) break;
+        delayMs = this.#restarts.next(1, 0);
+        await this.#note({ status: delayMs === undefined ? "failed" : "restarting", error: messageOf(error) });
       }
-      return undefined;
     }
+    if (this.#stop.signal.aborted) await this.#note({ status: "exited" });
+    return undefined;
   }
 
-  #current(): Running {
-    if (this.#running) return this.#running;
-    throw new VmError(`the VM ${this.#spec.name} is between two runs of its workload`);
+  #watchHealth({ vm }: Running): Disposable | undefined {
+    const { health: check, env, cwd, user } = this.#spec;
+    if (!check) return undefined;
+    const how = { env, ...(cwd !== undefined && { cwd }), ...(user !== undefined && { user }) };
+    const run = (argv: readonly string[], options: RunOptions) => vm.run(argv, { ...how, ...options });
+    const monitor = { check, run, isPaused: () => vm.paused };
+    return new HealthMonitor(monitor, (health) => {
+      if (health.status !== this.#record.health?.status) this.#tell("health", { status: health.status });
+      void this.#note({ health });
+    });
   }
 
-  async #note(changes: Partial<VmRecord>): Promise<void> {
+  #tell(event: VmEvent["event"], details?: VmEventDetails): void {
+    void recordEvent(this.#spec.name, event, details);
+  }
+
+  #tellEgress({ protocol, allowed, reason, address, port, names }: EgressEvent): void {
+    const passed = this.#egress.pass();
+    if (!passed) return;
+    const where = { ...(address !== undefined && { address }), ...(port !== undefined && { port }) };
+    const dropped = passed.dropped > 0 ? { dropped: passed.dropped } : {};
+    this.#tell("egress", { protocol, allowed, reason, ...where, names: names.join(" ").slice(0, 1_000), ...dropped });
+  }
+
+  /** A full disk keeps the VM from nothing: who asks gets the record from here. */
+  #note(changes: Partial<VmRecord>): Promise<void> {
     this.#record = { ...this.#record, ...changes, restarts: this.#restarts.count };
-    await writeRecord(this.#record);
+    const { record } = this;
+    this.#written = this.#written.then(() => writeRecord(record)).catch(() => undefined);
+    return this.#written;
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { UsageError } from "../errors.js";
+import { CacheMissError, UsageError } from "../errors.js";
 import { ensureTemplate, findTemplate, type Machine, type Runtime, type Template } from "../machine/index.js";
 import type { LongWork } from "../progress.js";
 import type { StoredLayer } from "../rootfs/index.js";
@@ -57,6 +57,11 @@ export async function bakeOnce(runtime: Runtime, source: BakeSource, options: Ba
   if (present) {
     const { folder, key } = placeFor(present);
     if (await findSnapshot(folder, key)) return folder;
+  }
+  if (options.bake === "never") {
+    throw new CacheMissError(`there is no snapshot of ${reference} with these settings`, {
+      hint: `\`supermachine pull ${reference}\` makes one, or a run that may bake.`,
+    });
   }
   await using _lease = await leaseFor(source.layerPaths, options.signal);
   await sweepPartials(snapshotsFolder(options));

@@ -50,7 +50,10 @@ export interface StartOptions extends StorageOptions, NetworkOptions {
   identity?: SessionIdentity;
   /** Ports of the VM that are reachable on the host; see {@link Vm.exposed}. */
   publish?: readonly PublishOptions[] | undefined;
-  /** Whether the image's own command is started, if the image was baked for that (`before-workload`); true by default. */
+  /**
+   * Whether the image's own command is started, if the image was baked for that (`before-workload`), or connected to, if it runs in the
+   * snapshot; true by default.
+   */
   workload?: boolean;
   signal?: AbortSignal;
 }
@@ -145,6 +148,11 @@ export class Image {
     return this.#metadata.guestPort ?? DEFAULT_GUEST_PORT;
   }
 
+  /** The process id of the image's own command, where that runs in the snapshot: what `vm.attach` takes. */
+  get workloadPid(): number | undefined {
+    return this.#metadata.workloadPid;
+  }
+
   /** Starts a microVM by restoring the snapshot. @throws VmError, CacheInvalidError, CacheMissError, UsageError */
   async start(options: StartOptions = {}): Promise<Vm> {
     return (await this.#begin(options)).vm;
@@ -190,7 +198,7 @@ export class Image {
       await attachStorage(machine, storage, options.signal);
       const vm = new Vm(machine, origin, options.identity);
       const { workloadPid } = this.#metadata;
-      if (workloadPid !== undefined) await vm.attachWorkload(workloadPid);
+      if (workloadPid !== undefined && options.workload !== false) await vm.attachWorkload(workloadPid);
       for (const each of options.publish ?? []) await vm.expose(each);
       if (this.ready !== "before-workload" || options.workload === false) return { machine, vm };
       await vm.startWorkload();

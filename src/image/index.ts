@@ -4,7 +4,7 @@ export { type BundleOptions, type BundleSummary, bundleImage } from "./bundle/ma
 export type { CopySourceOptions } from "./copy-source.js";
 export { Image, type StartOptions } from "./image.js";
 export { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
-export type { BakeOptions, ForeignState } from "./options.js";
+export { type BakeOptions, checkName, type ForeignState } from "./options.js";
 export { type AcquireVmOptions, closePools, Pool } from "./pool.js";
 export { type PushedImage, type PushOptions, pushImage } from "./push-image.js";
 export type { Ready } from "./ready.js";

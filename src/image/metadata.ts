@@ -10,6 +10,8 @@ const SCHEMA = 1;
 
 const Bound = v.union([v.number(), v.literal("unlimited")]);
 
+const Count = v.pipe(v.number(), v.minValue(0));
+
 /** How a snapshot's processes are run. */
 export const RunConfigurationSchema = v.object({
   entrypoint: v.array(v.string()),
@@ -18,6 +20,17 @@ export const RunConfigurationSchema = v.object({
   workdir: v.string(),
   user: v.string(),
   ulimits: v.optional(v.record(v.string(), v.union([Bound, v.object({ soft: Bound, hard: Bound })]))),
+  exposedPorts: v.optional(v.array(v.string())),
+  stopSignal: v.optional(v.string()),
+  healthcheck: v.optional(
+    v.object({
+      test: v.array(v.string()),
+      intervalMs: v.optional(Count),
+      timeoutMs: v.optional(Count),
+      startPeriodMs: v.optional(Count),
+      retries: v.optional(Count),
+    }),
+  ),
 });
 
 const Metadata = v.object({

@@ -41,6 +41,8 @@ export interface BakeOptions extends LongWork, GuestSettings {
   platform?: string | undefined;
   /** When a registry is asked: `missing` (default), `always` or `never`. */
   pull?: PullPolicy | undefined;
+  /** Whether a snapshot may be made: with `never` there has to be one already. `missing` by default. */
+  bake?: "missing" | "never" | undefined;
   /** For a registry; by default what docker or podman keep for it. It is never stored. */
   registryAuth?: RegistryAuth | undefined;
   /** At which moment the snapshot is taken; `start` by default. */
@@ -103,8 +105,33 @@ export function runConfigurationOf(
     env: parseEnv(image.Env ?? []),
     workdir: image.WorkingDir || "/",
     user: image.User ?? "",
+    ...serviceOf(image),
   };
   return changedConfiguration(own, options);
+}
+
+/** What the image says about its own command as a service. */
+function serviceOf(
+  image: NonNullable<ImageConfig["config"]>,
+): Pick<RunConfiguration, "exposedPorts" | "stopSignal" | "healthcheck"> {
+  const { ExposedPorts, StopSignal, Healthcheck } = image;
+  // Docker writes nanoseconds, and 0 for what is not said.
+  const ms = (nanoseconds: number | undefined) =>
+    nanoseconds && nanoseconds > 0 ? Math.ceil(nanoseconds / 1e6) : undefined;
+  const health = Healthcheck?.Test?.length ? { ...Healthcheck, test: Healthcheck.Test } : undefined;
+  return {
+    ...(ExposedPorts && { exposedPorts: Object.keys(ExposedPorts).sort() }),
+    ...(StopSignal && { stopSignal: StopSignal }),
+    ...(health && {
+      healthcheck: {
+        test: health.test,
+        intervalMs: ms(health.Interval),
+        timeoutMs: ms(health.Timeout),
+        startPeriodMs: ms(health.StartPeriod),
+        retries: health.Retries && health.Retries > 0 ? Math.ceil(health.Retries) : undefined,
+      },
+    }),
+  };
 }
 
 /** A configuration with the caller's changes, by docker's rules: another entrypoint takes the arguments away. */
@@ -116,6 +143,9 @@ export function changedConfiguration(own: RunConfiguration, options: BakeOptions
     workdir: absolute(options.workdir ?? own.workdir),
     user: options.user ?? own.user,
     ...limitsOf({ ...own.ulimits, ...options.ulimits }),
+    ...(own.exposedPorts && { exposedPorts: own.exposedPorts }),
+    ...(own.stopSignal && { stopSignal: own.stopSignal }),
+    ...(own.healthcheck && { healthcheck: own.healthcheck }),
   };
 }
 

@@ -7,6 +7,7 @@ export { type AttachableProcess, VmProcess } from "./process.js";
 export { parseUlimit, type Rlimit, type RlimitName, type Rlimits, resourceLimits } from "./rlimits.js";
 export {
   type CommandChanges,
+  type Healthcheck,
   imageCommand,
   parseEnv,
   parseEnvFile,

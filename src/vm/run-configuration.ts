@@ -12,6 +12,23 @@ export interface RunConfiguration {
   user: string;
   /** Limits of their resources. */
   ulimits?: Rlimits | undefined;
+  /** The ports that the image says its own command listens on, as `80/tcp`. */
+  exposedPorts?: string[] | undefined;
+  /** What the image wants to be ended with, instead of SIGTERM. */
+  stopSignal?: string | undefined;
+  /** How the image says to find out whether its own command is well. */
+  healthcheck?: Healthcheck | undefined;
+}
+
+/** An image's HEALTHCHECK. */
+export interface Healthcheck {
+  /** `["NONE"]`, `["CMD", ...argv]` or `["CMD-SHELL", command]`. */
+  test: string[];
+  /** In milliseconds, and absent for the default. */
+  intervalMs?: number | undefined;
+  timeoutMs?: number | undefined;
+  startPeriodMs?: number | undefined;
+  retries?: number | undefined;
 }
 
 /** What a caller wants otherwise than the image. */

@@ -77,6 +77,7 @@ export class Vm implements AsyncDisposable {
   readonly #giveBack: (() => void | Promise<void>) | undefined;
   #released = false;
   #workload: Workload | undefined;
+  #workloadPid: number | undefined;
 
   /** The host name that it was given. */
   readonly hostname: string;
@@ -155,6 +156,11 @@ export class Vm implements AsyncDisposable {
    */
   get workload(): Workload | undefined {
     return this.#workload;
+  }
+
+  /** Makes a command that was started with `keepOutput`, and that the caller reads, the workload of snapshots of this VM. */
+  adoptWorkload({ pid }: VmProcess): void {
+    this.#workloadPid = pid;
   }
 
   /** Connects to the workload that this VM was restored with. One that has ended meanwhile, and was heard of, is none. */
@@ -245,7 +251,8 @@ export class Vm implements AsyncDisposable {
 
   /** Captures the VM, with its processes and memory, as a snapshot in the new folder `folder`; the VM runs on. */
   async snapshot(folder: string): Promise<Image> {
-    return this.#origin.snapshot(this.#machine, folder, { hostname: this.hostname, workloadPid: this.#workload?.pid });
+    const workloadPid = this.#workload?.pid ?? this.#workloadPid;
+    return this.#origin.snapshot(this.#machine, folder, { hostname: this.hostname, workloadPid });
   }
 
   /**

@@ -1,10 +1,10 @@
-import { appendFileSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { LogFile } from "../../src/daemon/log-file.js";
-import { keepOutput, type OutputLine } from "../../src/daemon/output-log.js";
+import { type OutputLine, OutputLog } from "../../src/daemon/output-log.js";
 import { type LogOptions, readOutput } from "../../src/daemon/read-output.js";
 
 let folder: string;
@@ -17,8 +17,8 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 async function write(...chunks: (string | Buffer)[]): Promise<void> {
-  const log = new LogFile(path);
-  await keepOutput(Readable.from(chunks.map((chunk) => Buffer.from(chunk))), "stdout", log);
+  const log = new OutputLog(path);
+  await log.keep(Readable.from(chunks.map((chunk) => Buffer.from(chunk))), "stdout");
   await log.close();
 }
 
@@ -54,13 +54,13 @@ test("only the last lines, or those from a time on, are given when that is asked
 
 test("a reader that follows gets what is written meanwhile, across a rotation, until the end", async () => {
   await write("before\n");
-  const log = new LogFile(path);
+  const log = new OutputLog(path);
   let over = false;
   const following = texts({ follow: true }, async () => over);
   const large = "y".repeat(16_000);
   // A little more than one file holds.
-  await keepOutput(Readable.from(Array.from({ length: 700 }, (_, i) => Buffer.from(`${i} ${large}\n`))), "stderr", log);
-  await keepOutput(Readable.from([Buffer.from("after\n")]), "stdout", log);
+  await log.keep(Readable.from(Array.from({ length: 700 }, (_, i) => Buffer.from(`${i} ${large}\n`))), "stderr");
+  await log.keep(Readable.from([Buffer.from("after\n")]), "stdout");
   await log.close();
   over = true;
   const lines = await following;
@@ -81,9 +81,7 @@ test("a log never grows beyond three files of about 10 MiB", async () => {
 test("a line that was cut off by a full disk is left out", async () => {
   await write("one\n");
   appendFileSync(path, '{"time":"2026-\n');
-  const log = new LogFile(path);
-  await keepOutput(Readable.from([Buffer.from("two\n")]), "stdout", log);
-  await log.close();
+  await write("two\n");
   expect(await texts()).toEqual(["one\n", "two\n"]);
 });
 
@@ -92,6 +90,14 @@ test("what cannot be written is dropped and counted", async () => {
   await log.append("lost");
   expect(log.dropped).toBe(4);
   await log.close();
+});
+
+test("a copy has the text as it was written, and the last words none of what a terminal obeys", async () => {
+  const log = new OutputLog(path, join(folder, "copy"));
+  await log.keep(Readable.from([Buffer.from("\u001b[31mred\nend\n")]), "stderr");
+  await log.close();
+  expect(readFileSync(join(folder, "copy"), "utf8")).toBe("\u001b[31mred\nend\n");
+  expect(log.lastWords).toBe("[31mred\nend");
 });
 
 test("there is nothing to read before anything was written", async () => {

@@ -1,8 +1,9 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { serveControl } from "../../src/daemon/control-server.js";
+import { findVm, listVms } from "../../src/daemon/find-vm.js";
 import {
   checkVmName,
   claim,
@@ -13,7 +14,6 @@ import {
   type VmRecord,
   writeRecord,
 } from "../../src/daemon/record.js";
-import { findVm, listVms } from "../../src/daemon/running-vm.js";
 import { socketPath } from "../../src/daemon/socket-path.js";
 
 let home: string;
@@ -37,13 +37,13 @@ function record(name: string, changes: Partial<VmRecord> = {}): VmRecord {
   };
 }
 
-/** Listens as a supervisor would. */
-async function pretendToRun(name: string): Promise<AsyncDisposable> {
-  await writeRecord(record(name, { status: "running" }));
-  const server = createServer((socket) => socket.end());
+/** Listens as a supervisor would, whatever became of the record in the file. */
+async function pretendToRun(name: string, changes: Partial<VmRecord> = {}, text?: string): Promise<AsyncDisposable> {
+  const running = record(name, { status: "running", ...changes });
+  await writeRecord(running);
+  if (text !== undefined) writeFileSync(placeOf(name).record, text);
   const path = await socketPath(placeOf(name).folder);
-  await new Promise<void>((resolve) => server.listen(path, resolve));
-  return server;
+  return serveControl(path, { "GET /vm": async () => running }, async (socket) => void socket.destroy());
 }
 
 test("a record comes back as it was written", async () => {
@@ -79,27 +79,47 @@ test("what is left of a VM is removed", async () => {
   expect(await listRecords()).toEqual([]);
 });
 
-test("a damaged record is a clear error", async () => {
-  mkdirSync(placeOf("web").folder, { recursive: true });
-  writeFileSync(placeOf("web").record, '{"schema": 1}');
-  await expect(readRecord("web")).rejects.toMatchObject({ code: "ERR_SUPERMACHINE_VM" });
+test.each(['{"schema": 1}', "", "{"])(
+  "a VM whose record is damaged (%j) is listed as that, and can be removed",
+  async (text) => {
+    await writeRecord(record("good"));
+    mkdirSync(placeOf("web").folder, { recursive: true });
+    writeFileSync(placeOf("web").record, text);
+    const [good, web] = await listRecords();
+    expect(good).toMatchObject({ name: "good", status: "exited" });
+    expect(web).toMatchObject({ name: "web", status: "failed", error: expect.stringContaining("is damaged") });
+    await removeRecord("web");
+    expect((await listRecords()).map(({ name }) => name)).toEqual(["good"]);
+  },
+);
+
+test("a VM that runs is known from its supervisor, when its record is damaged or old", async () => {
+  await using _web = await pretendToRun("web", { restarts: 3 }, "{");
+  expect(await readRecord("web")).toMatchObject({ name: "web", status: "running", restarts: 3 });
+});
+
+test("a process id that belongs to another process by now makes nobody run", async () => {
+  await writeRecord(record("ghost", { status: "running", pid: process.pid, vmPid: process.pid }));
+  expect(await listVms()).toEqual([]);
 });
 
 test.each(["", ".", "..", "a/b", "-a", "a b", "x".repeat(64), "a.lock", "a\0"])("%j cannot be a VM's name", (name) => {
   expect(() => checkVmName(name)).toThrow("cannot be a VM's name");
 });
 
-test("a VM is found by its name, its image, its reference or the beginning of its name", async () => {
-  await using _web = await pretendToRun("web");
+test("a VM is found by its name, a port, its image, its reference or the beginning of these", async () => {
+  const ports = [{ protocol: "tcp" as const, host: "127.0.0.1", hostPort: 8080, guestPort: 80 }];
+  await using _web = await pretendToRun("web", { ports });
   await using _worker = await pretendToRun("worker");
   const nameOf = async (target?: string) => (await findVm(target)).name;
-  expect(await nameOf("web")).toBe("web");
+  for (const target of ["web", "8080", ":8080", "web-image", "oci-archive:/web.tar", "oci-archive:/we", "we"])
+    expect(await nameOf(target)).toBe("web");
   expect(await nameOf("worker-image")).toBe("worker");
-  expect(await nameOf("oci-archive:/web.tar")).toBe("web");
-  expect(await nameOf("wo")).toBe("worker");
-  await expect(findVm("w")).rejects.toThrow("w can be web, worker");
-  await expect(findVm()).rejects.toThrow("several VMs run");
-  await expect(findVm("nothing")).rejects.toThrow("is running");
+  await expect(findVm("w")).rejects.toThrow("w can be web (web-image), worker (worker-image)");
+  await expect(findVm()).rejects.toThrow("several VMs run: web (web-image), worker (worker-image)");
+  await expect(findVm("80")).rejects.toThrow('no VM "80" is running');
+  await writeRecord(record("old"));
+  await expect(findVm("old")).rejects.toThrow("old has ended");
 });
 
 test("without a target it is the only one that runs", async () => {

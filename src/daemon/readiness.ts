@@ -1,0 +1,132 @@
+import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
+import type { Duplex } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { VmError } from "../errors.js";
+import type { Vm } from "../vm/index.js";
+
+const POLL_MS = 50;
+const ANSWER_TIMEOUT_MS = 5_000;
+/** A command that fails so soon was mistyped, as a rule. */
+const SETTLE_MS = 300;
+
+/** When a workload is ready for its users. */
+export interface ReadyProbe {
+  /** The TCP port in the guest that it has to listen on. */
+  port: number;
+  /** What has to be answered with the status 200, for HTTP. */
+  path?: string | undefined;
+  timeoutMs: number;
+}
+
+/** A workload that is waited for. */
+export interface StartingService {
+  name: string;
+  /** Without one the workload is ready as soon as it runs, unless it fails at once. */
+  ready: ReadyProbe | undefined;
+  /** Whether it may be started again when it ends. */
+  isRestarted: boolean;
+  /** The VM that it runs in now, if any. */
+  vm(): Vm | undefined;
+  /** Resolves when it has ended for good. */
+  ended: Promise<{ exitCode?: number | undefined; error?: string | undefined }>;
+  /** The end of what it wrote. */
+  lastWords(): string;
+}
+
+/** Resolves when the service is ready. @throws VmError with its last words when it will not be */
+export async function untilReady(service: StartingService, signal?: AbortSignal): Promise<void> {
+  const { name, ready, isRestarted, ended } = service;
+  const over = new AbortController();
+  const limit = signal ? AbortSignal.any([signal, over.signal]) : over.signal;
+  let early: VmError | undefined;
+  const failed = ended.then(({ exitCode, error }) => {
+    if (!ready && exitCode === 0) return;
+    const before = ready ? ` before it answered on port ${ready.port}` : " at once";
+    early = new VmError(`the workload of ${name} ended with exit code ${exitCode}${before}${tale(service, error)}`);
+    throw early;
+  });
+  try {
+    if (ready) await Promise.race([untilAnyAnswers(service, ready, limit), failed]);
+    else if (!isRestarted) await Promise.race([sleep(SETTLE_MS, undefined, { signal: limit }), failed]);
+    signal?.throwIfAborted();
+  } catch (cause) {
+    signal?.throwIfAborted();
+    if (early || !ready) throw early ?? cause;
+    throw new VmError(`${name} is not ready: ${cause instanceof Error ? cause.message : cause}${tale(service)}`, {
+      cause,
+      hint: "--ready-timeout-ms gives it more time; --port and --probe-path say what is asked.",
+    });
+  } finally {
+    over.abort();
+    failed.catch(() => undefined);
+  }
+}
+
+/** It may take several VMs, where the workload is started again. */
+async function untilAnyAnswers({ vm }: StartingService, ready: ReadyProbe, signal: AbortSignal): Promise<void> {
+  const end = Date.now() + ready.timeoutMs;
+  for (;;) {
+    const timeoutMs = Math.max(1, end - Date.now());
+    const current = vm();
+    try {
+      if (current) return await untilAnswered(current, { ...ready, timeoutMs }, signal);
+    } catch (error) {
+      // Before that time its VM has ended.
+      if (Date.now() >= end) throw error;
+    }
+    if (Date.now() >= end) throw new VmError(`it did not answer on port ${ready.port} within ${ready.timeoutMs} ms`);
+    await sleep(POLL_MS, undefined, { signal });
+  }
+}
+
+function tale({ lastWords }: StartingService, error?: string): string {
+  const why = error === undefined ? "" : ` (${error})`;
+  const words = lastWords();
+  return words === "" ? `${why}; it wrote nothing` : `${why}; its last output:\n${words}`;
+}
+
+/** Resolves when the workload answers. @throws VmError that says how far it came, when it does not in time */
+async function untilAnswered(vm: Vm, probe: ReadyProbe, signal: AbortSignal): Promise<void> {
+  const { port, path, timeoutMs } = probe;
+  const end = Date.now() + timeoutMs;
+  await vm.waitForPort(port, { timeoutMs, signal });
+  if (path === undefined) return;
+  for (let last = "nothing"; ; ) {
+    signal.throwIfAborted();
+    const left = end - Date.now();
+    if (left <= 0) throw new VmError(`port ${port} answered GET ${path} with ${last}, not 200, for ${timeoutMs} ms`);
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(Math.min(left, ANSWER_TIMEOUT_MS))]);
+    const status = await statusOf(await vm.connect(port, { signal: limit }).catch(() => undefined), port, path, limit);
+    if (status === 200) return;
+    last = status === undefined ? "nothing" : String(status);
+    await sleep(POLL_MS, undefined, { signal });
+  }
+}
+
+/** Undefined for no answer. */
+async function statusOf(
+  connection: Duplex | undefined,
+  port: number,
+  path: string,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  if (!connection) return undefined;
+  const asking = request({
+    createConnection: () => connection,
+    path,
+    headers: { host: `localhost:${port}`, connection: "close", "user-agent": "supermachine-probe" },
+    signal,
+  });
+  asking.on("error", () => undefined).end();
+  try {
+    const [response] = (await once(asking, "response")) as [IncomingMessage];
+    response.on("error", () => undefined);
+    return response.statusCode;
+  } catch {
+    return undefined;
+  } finally {
+    asking.destroy();
+    connection.destroy();
+  }
+}

@@ -1,0 +1,68 @@
+import { constants } from "node:fs";
+import { cp, rm, writeFile } from "node:fs/promises";
+import { VmError } from "../errors.js";
+import { Image } from "../image/index.js";
+import { rememberRoot, replace } from "../store/index.js";
+import { serveControl } from "./control-server.js";
+import { logPaths } from "./log-file.js";
+import { OutputLog } from "./output-log.js";
+import { holdPidFile } from "./pid-file.js";
+import { claim, placeOf } from "./record.js";
+import { socketPath } from "./socket-path.js";
+import { Supervisor } from "./supervisor.js";
+import { routesOf } from "./supervisor-routes.js";
+import type { SupervisorSpec } from "./supervisor-spec.js";
+
+/**
+ * Runs an image's workload in a VM until it ends or is stopped, restarting it as told; keeps its output and its record, and does what
+ * clients ask for. One supervisor holds one name.
+ *
+ * @param onStarted is called once, when the workload is ready for the first time
+ * @throws UsageError when the name is taken; whatever keeps it from becoming ready
+ */
+export async function supervise(wanted: SupervisorSpec, onStarted: () => void, signal?: AbortSignal): Promise<void> {
+  await using _name = await claim(wanted.name);
+  const { folder, output } = placeOf(wanted.name);
+  // What never ran leaves nothing, and what ran only what it is told to keep.
+  let kept = wanted.again === true;
+  let supervisor: Supervisor | undefined;
+  try {
+    await using _pid = wanted.pidFile === undefined ? undefined : await holdPidFile(wanted.pidFile, wanted.name);
+    const spec = await withOwnSnapshot(wanted);
+    const image = await Image.fromSnapshot(spec.snapshotPath, signal ? { signal } : {});
+    if (!wanted.again) await Promise.all(logPaths(output).map((path) => rm(path, { force: true })));
+    supervisor = new Supervisor(spec, image, new OutputLog(output, spec.logFile));
+    const { stop } = supervisor;
+    const onSignal = () => stop();
+    for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, onSignal);
+    const first = await supervisor.start(signal);
+    await using _server = await serveControl(await socketPath(folder), routesOf(supervisor), (socket) =>
+      supervisor ? supervisor.exec(socket) : Promise.reject(new VmError("there is no VM any more")),
+    );
+    await supervisor.untilReady(first, signal);
+    await writeSpec(supervisor.spec);
+    kept = !spec.remove;
+    onStarted();
+    await supervisor.over;
+  } finally {
+    await supervisor?.close();
+    if (!kept) await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** A fork is made of a snapshot that is its own from then on, for as long as anything is kept of it. */
+async function withOwnSnapshot(spec: SupervisorSpec): Promise<SupervisorSpec> {
+  if (!spec.ownSnapshot) return spec;
+  const { snapshot } = placeOf(spec.name);
+  await rememberRoot(snapshot);
+  await replace(snapshot, (partial) =>
+    cp(spec.snapshotPath, partial, { recursive: true, mode: constants.COPYFILE_FICLONE }),
+  );
+  return { ...spec, snapshotPath: snapshot, ownSnapshot: false };
+}
+
+/** What it is started from again, and what its forks are. */
+async function writeSpec(spec: SupervisorSpec): Promise<void> {
+  const text = JSON.stringify({ ...spec, again: true }, null, 2);
+  await replace(placeOf(spec.name).spec, (partial) => writeFile(partial, text, { mode: 0o600 }));
+}
