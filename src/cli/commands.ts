@@ -26,9 +26,24 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./ps.js")).psCommand(),
   },
   {
+    name: "stats",
+    description: "show what VMs take of this machine, live",
+    load: async () => (await import("./stats.js")).statsCommand(),
+  },
+  {
+    name: "top",
+    description: "list the processes in a VM",
+    load: async () => (await import("./top.js")).topCommand(),
+  },
+  {
     name: "logs",
     description: "print the output of a VM that runs, or ran, in the background",
     load: async () => (await import("./logs.js")).logsCommand(),
+  },
+  {
+    name: "events",
+    description: "print what happens to VMs: starts, ends, health, decisions about their network",
+    load: async () => (await import("./events.js")).eventsCommand(),
   },
   {
     name: "inspect",
@@ -36,14 +51,54 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./inspect.js")).inspectCommand(),
   },
   {
+    name: "port",
+    description: "print where the ports of a VM are reached on this machine",
+    load: async () => (await import("./port.js")).portCommand(),
+  },
+  {
+    name: "wait",
+    description: "wait until VMs have ended, and print the exit codes of their workloads",
+    load: async () => (await import("./wait.js")).waitCommand(),
+  },
+  {
     name: "stop",
-    description: "end VMs: SIGTERM to the workload, SIGKILL after the grace",
+    description: "end VMs: the stop signal to the workload, SIGKILL after the grace",
     load: async () => (await import("./stop.js")).stopCommand(),
   },
   {
     name: "kill",
     description: "send a signal to the workload of VMs",
     load: async () => (await import("./kill.js")).killCommand(),
+  },
+  {
+    name: "pause",
+    description: "let VMs stand still: they take no processor time, and keep their memory",
+    load: async () => (await import("./pause.js")).pauseCommand(),
+  },
+  {
+    name: "resume",
+    description: "let paused VMs go on",
+    load: async () => (await import("./pause.js")).resumeCommand(),
+  },
+  {
+    name: "start",
+    description: "start VMs that have ended anew, as they were started before",
+    load: async () => (await import("./start.js")).startCommand(),
+  },
+  {
+    name: "restart",
+    description: "end VMs in order and start them anew, restored from their snapshot",
+    load: async () => (await import("./start.js")).restartCommand(),
+  },
+  {
+    name: "fork",
+    description: "clone a VM that runs; prints the clones' names",
+    load: async () => (await import("./fork.js")).forkCommand(),
+  },
+  {
+    name: "snapshot",
+    description: "capture a VM that runs as a snapshot that can be run; prints the snapshot's folder",
+    load: async () => (await import("./snapshot.js")).snapshotCommand(),
   },
   {
     name: "rm",

@@ -49,7 +49,8 @@ function splitAtSeparator(args: string[]): { target: string | undefined; cmd: st
   return { target: args[0], cmd: args[1] === "--" ? args.slice(2) : args.slice(1) };
 }
 
-async function exec(target: string | undefined, cmd: string[], flags: ExecFlags): Promise<number> {
+/** Runs a command in a VM in the background, connected to our streams, and gives its exit code. */
+export async function exec(target: string | undefined, cmd: string[], flags: ExecFlags): Promise<number> {
   const { interactive = false, tty = false, detachKeys, env, workdir, user } = flags;
   if (cmd.length === 0)
     throw new UsageError("there is no command to run", { hint: "`supermachine exec TARGET -- CMD`" });

@@ -9,6 +9,7 @@ import {
   parseEnv,
   type RegistryAuth,
   UsageError,
+  type Vm,
   type VolumeOptions,
 } from "../index.js";
 import { attach, terminalSize } from "./attach.js";
@@ -30,10 +31,11 @@ import {
 import { type ProgressFlags, progressOption, quietOption, withProgress } from "./progress/index.js";
 import { runDetached } from "./run-detached.js";
 import { addSettingOptions, type SettingFlags } from "./setting-options.js";
+import { addShorthands, type ShorthandFlags, shorthand } from "./shorthands.js";
 import { tellPorts } from "./tell-ports.js";
 import { detachKeysOption } from "./terminal/detach-keys-option.js";
 
-interface RunFlags extends ProgressFlags, DetachFlags, SettingFlags {
+interface RunFlags extends ProgressFlags, DetachFlags, SettingFlags, ShorthandFlags {
   env?: string[];
   workdir?: string;
   user?: string;
@@ -46,6 +48,8 @@ interface RunFlags extends ProgressFlags, DetachFlags, SettingFlags {
   tty?: boolean;
   detachKeys: Buffer;
   pull?: PullPolicy;
+  /** commander's name for `--no-bake`. */
+  bake: boolean;
   registryAuth?: RegistryAuth;
   mount?: MountOptions[];
   publish?: PublishOptions[];
@@ -69,6 +73,9 @@ Examples:
   supermachine run -p 8080:80 nginx
   supermachine run --egress-policy allowlist:pypi.org,files.pythonhosted.org python:3.12-slim -- pip install requests
   supermachine run -d --name web --restart on-failure nginx
+  supermachine run -d -p 8080:80 --probe-path / --health-cmd 'curl -f localhost' --ready-timeout-ms 20000 nginx
+  supermachine run --connect nginx -- nginx -s reload
+  supermachine run --stop nginx
   echo hello | supermachine run -i oci-archive:busybox.tar -- cat`;
 
 /** `supermachine run`: one command in a fresh microVM, attached. */
@@ -83,6 +90,7 @@ export function runCommand(): Command {
     .option("--vcpus <n>", "processors of the microVM (default 1)", wholeNumber)
     .addOption(platformOption())
     .addOption(pullOption())
+    .option("--no-bake", "only run what is baked already with these settings")
     .addOption(registryAuthOption())
     .option("--name <name>", "name of the snapshot that is made; with --detach, of the VM")
     .option("--entrypoint <cmd>", "replace the image's entrypoint; empty for none")
@@ -97,9 +105,11 @@ export function runCommand(): Command {
     .passThroughOptions()
     .addHelpText("after", EXAMPLES);
   for (const option of egressOptions()) command.addOption(option);
-  return addSettingOptions(addDetachOptions(command)).action(async (image: string, cmd: string[], flags: RunFlags) => {
+  addShorthands(addSettingOptions(addDetachOptions(command)));
+  return command.action(async (image: string, args: string[], flags: RunFlags) => {
     // commander leaves the separator in once it passes options through.
-    process.exitCode = await run(image, cmd[0] === "--" ? cmd.slice(1) : cmd, flags);
+    const cmd = args[0] === "--" ? args.slice(1) : args;
+    process.exitCode = (await shorthand(image, cmd, flags)) ?? (await run(image, cmd, flags));
   });
 }
 
@@ -129,6 +139,7 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     platform,
     pull,
     registryAuth,
+    bake: flags.bake ? ("missing" as const) : ("never" as const),
     ...settingsOf(flags),
   };
   const image = await withProgress(flags, (onProgress) => Image.open(reference, { ...bake, onProgress }));
@@ -142,7 +153,9 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
   const stdin = interactive ? ("pipe" as const) : ("ignore" as const);
   const options = { ...workload, stdin, ...(tty && { tty, ...terminalSize() }) };
   try {
-    const outcome = await attach(await vm.start(options), { interactive, tty, detachKeys });
+    const child = await startOrGoOn(image, vm, options);
+    const outcome = await attach(child, { interactive, tty, detachKeys });
+    signal.throwIfAborted();
     if (outcome !== "detached") return outcome;
     process.stderr.write("\nsupermachine: detached; the microVM belongs to this command and ends with it\n");
     return 0;
@@ -152,6 +165,15 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     process.stderr.write(`supermachine: ${error.message}\n`);
     return error.exitCode;
   }
+}
+
+/** The command of a snapshot of a running VM goes on, unless another one is named. */
+async function startOrGoOn(image: Image, vm: Vm, options: Parameters<Vm["start"]>[0] & { signal: AbortSignal }) {
+  const { workloadPid } = image;
+  if (workloadPid === undefined || options.cmd || options.entrypoint) return vm.start(options);
+  const child = await vm.attach(workloadPid);
+  options.signal.addEventListener("abort", () => child.kill("SIGKILL"), { once: true });
+  return child;
 }
 
 function requireTerminal(): void {

@@ -15,19 +15,28 @@ export function printTable(
   rows: readonly (readonly string[])[],
   layout: TableLayout = {},
 ): void {
+  process.stdout.write(`${tableLines(header, rows, layout).join("\n")}\n`);
+}
+
+/** The lines of {@link printTable}. */
+export function tableLines(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  layout: TableLayout = {},
+): string[] {
   const { flexible = -1, rightFrom = header.length } = layout;
   const widths = header.map((_, column) => Math.max(...[header, ...rows].map((row) => row[column]?.length ?? 0)));
   const needed = widths.reduce((sum, width) => sum + width + GAP.length, -GAP.length);
   const missing = process.stdout.isTTY ? Math.max(0, needed - process.stdout.columns) : 0;
   const shrunk = widths.map((width, column) => (column === flexible ? Math.max(width - missing, LEAST_WIDTH) : width));
-  for (const row of [header, ...rows]) {
+  return [header, ...rows].map((row) => {
     const cells = row.map((cell, column) => {
       const width = shrunk[column] ?? 0;
       const text = cell.length > width ? `${cell.slice(0, width - 1)}…` : cell;
       return column >= rightFrom ? text.padStart(width) : text.padEnd(width);
     });
-    process.stdout.write(`${cells.join(GAP).trimEnd()}\n`);
-  }
+    return cells.join(GAP).trimEnd();
+  });
 }
 
 /** Prints data for programs. */

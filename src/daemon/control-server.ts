@@ -44,7 +44,7 @@ async function answer(routes: Routes, request: IncomingMessage, response: Server
     if (!route) return send(404, { message: `the supervisor knows no ${request.method} ${request.url}` });
     if (Number(request.headers["content-length"] ?? 0) > MAX_BODY)
       return send(413, { message: "the request is too large" });
-    const body = request.method === "POST" ? await json(request) : undefined;
+    const body = request.headers["content-length"] === "0" || request.method === "GET" ? {} : await json(request);
     send(200, await route(body));
   } catch (error) {
     const known = SupermachineError.is(error);

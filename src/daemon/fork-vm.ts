@@ -40,7 +40,9 @@ export async function forkVm(source: VmRecord, options: ForkVmOptions, hands: Ha
   const folder = join(placeOf(source.name).folder, `fork-${randomBytes(6).toString("hex")}`);
   try {
     await hands.capture(folder, names.length);
-    const clones = names.map((name) => cloneSpec(spec, { name, image: source.image, folder, publish }));
+    const clones = names.map((name) =>
+      cloneSpec(spec, { name, image: source.image, command: source.command, folder, publish }),
+    );
     const outcomes = await Promise.allSettled(clones.map((clone) => superviseElsewhere(clone, signal)));
     const failure = outcomes.find((outcome) => outcome.status === "rejected");
     if (!failure) return [...names];
@@ -66,14 +68,14 @@ async function checkNames(names: readonly string[], publish: readonly PublishOpt
 
 function cloneSpec(
   source: SupervisorSpec,
-  clone: { name: string; image: string; folder: string; publish: readonly PublishOptions[] | undefined },
+  clone: Pick<VmRecord, "name" | "image" | "command"> & Pick<ForkVmOptions, "publish"> & { folder: string },
 ): SupervisorSpec {
-  const { name, image, folder, publish } = clone;
+  const { name, image, command, folder, publish } = clone;
   const ports = publish ?? source.publish.map((port) => ({ ...port, hostPort: 0 }));
   const hostname = name.replace(/[^a-zA-Z0-9-]+/g, "-").replace(/-+$/, "");
   return {
     ...source,
-    ...{ name, image, snapshotPath: folder, ownSnapshot: true, again: false, publish: [...ports] },
+    ...{ name, image, command, snapshotPath: folder, ownSnapshot: true, again: false, publish: [...ports] },
     identity: { hostname, machineId: randomBytes(16).toString("hex") },
     // The command goes on, with the environment and as the user that it was started with.
     ...{ cmd: undefined, entrypoint: undefined, pidFile: undefined, logFile: undefined },

@@ -16,6 +16,7 @@ export class LogFile {
   readonly #path: string;
   #file: FileHandle | undefined;
   #bytes = 0;
+  #isFile = false;
   #last: Promise<void> = Promise.resolve();
   /** Bytes that were dropped. */
   dropped = 0;
@@ -45,10 +46,13 @@ export class LogFile {
     if (this.#bytes > FILE_BYTES) await this.#rotate();
     if (!this.#file) {
       this.#file = await open(this.#path, "a", 0o600);
-      this.#bytes = (await this.#file.stat()).size;
+      const found = await this.#file.stat();
+      this.#isFile = found.isFile();
+      this.#bytes = found.size;
     }
     await this.#file.appendFile(data);
-    this.#bytes += data.length;
+    // A device or a pipe has no end, and must not be renamed.
+    if (this.#isFile) this.#bytes += data.length;
   }
 
   async #rotate(): Promise<void> {

@@ -53,10 +53,13 @@ export async function untilReady(service: StartingService, signal?: AbortSignal)
   } catch (cause) {
     signal?.throwIfAborted();
     if (early || !ready) throw early ?? cause;
-    throw new VmError(`${name} is not ready: ${cause instanceof Error ? cause.message : cause}${tale(service)}`, {
-      cause,
-      hint: "--ready-timeout-ms gives it more time; --port and --probe-path say what is asked.",
-    });
+    throw new VmError(
+      `${name} was not ready after ${ready.timeoutMs} ms: ${cause instanceof Error ? cause.message : cause}${tale(service)}`,
+      {
+        cause,
+        hint: "--ready-timeout-ms gives it more time; --port and --probe-path say what is asked.",
+      },
+    );
   } finally {
     over.abort();
     failed.catch(() => undefined);

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { UsageError } from "../errors.js";
@@ -113,6 +113,22 @@ export async function claim(name: string): Promise<AsyncDisposable> {
   throw new UsageError(`a VM with the name ${name} is running`, {
     hint: `Stop it (\`supermachine stop ${name}\`) or choose another name.`,
   });
+}
+
+/** Whether its supervisor still lives, if only to clean up. */
+export async function isClaimed(name: string): Promise<boolean> {
+  const { folder, lock } = placeOf(name);
+  const isThere = await stat(folder).catch(() => undefined);
+  if (!isThere) return false;
+  try {
+    const free = await tryAcquireLock(lock);
+    await free?.[Symbol.asyncDispose]();
+    return free === undefined;
+  } catch (error) {
+    // The folder went away just now.
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
+  }
 }
 
 /** Writes what is known of a VM; its supervisor does. */

@@ -10,7 +10,7 @@ import type { ExecRequest } from "./exec-request.js";
 import { type ForkVmOptions, forkVm } from "./fork-vm.js";
 import type { OutputLine } from "./output-log.js";
 import { type LogOptions, readOutput } from "./read-output.js";
-import { isOver, placeOf, readRecord, removeRecord, type VmRecord } from "./record.js";
+import { isClaimed, isOver, placeOf, readRecord, removeRecord, type VmRecord } from "./record.js";
 import { RemoteProcess } from "./remote-process.js";
 import { socketPath } from "./socket-path.js";
 import { VmStats } from "./stats.js";
@@ -138,7 +138,7 @@ export class RunningVm {
     for (;;) {
       signal?.throwIfAborted();
       const record = await readRecord(this.name);
-      if (!record || isOver(record.status)) return record;
+      if ((!record || isOver(record.status)) && !(await isClaimed(this.name))) return record;
       if (Date.now() > end) throw new VmError(`the VM ${this.name} did not end within ${limitMs} ms`);
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }

@@ -11,6 +11,8 @@ export const SupervisorSpec = v.object({
   ownSnapshot: v.optional(v.boolean()),
   /** Name of the image, where it is not that of the snapshot. */
   image: v.optional(v.string()),
+  /** What is shown as its command, where that goes on from another VM. */
+  command: v.optional(v.array(v.string())),
   /** It ran before: its output stays, and so does what is known of it, should it not start. */
   again: v.optional(v.boolean()),
   /** Host name and machine id; by default those of the image. */

@@ -46,7 +46,7 @@ export class Supervisor {
       ...{ name, labels, remove, graceMs, stopSignal, status: "starting", pid: process.pid, restarts: 0 },
       ...{ createdAt: new Date().toISOString(), image: spec.image ?? image.name, reference: image.reference },
       ...{ snapshotPath: image.snapshotPath, memoryMiB: image.memoryMiB, vcpus: image.vcpus },
-      command: imageCommand(image.config, spec),
+      command: spec.command ?? imageCommand(image.config, spec),
     };
   }
 
@@ -99,7 +99,7 @@ export class Supervisor {
   readonly stop = (graceMs: number = this.#spec.graceMs): void => {
     if (this.#stop.signal.aborted) return;
     this.#graceMs = graceMs;
-    this.#tell("stop");
+    if (this.#running) this.#tell("stop");
     this.#stop.abort();
   };
 

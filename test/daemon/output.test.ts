@@ -85,6 +85,14 @@ test("a line that was cut off by a full disk is left out", async () => {
   expect(await texts()).toEqual(["one\n", "two\n"]);
 });
 
+test("what a full disk does not take is dropped and counted, and the stream is read on to its end", async () => {
+  const log = new OutputLog("/dev/full", path);
+  await log.keep(Readable.from([Buffer.from("one\n"), Buffer.from("two\n")]), "stdout");
+  await log.close();
+  expect(log.lostBytes).toBeGreaterThan(100);
+  expect(readFileSync(path, "utf8")).toBe("one\ntwo\n");
+});
+
 test("what cannot be written is dropped and counted", async () => {
   const log = new LogFile(join(folder, "missing", "output"));
   await log.append("lost");

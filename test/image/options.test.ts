@@ -48,6 +48,21 @@ describe("the run configuration", () => {
     },
   };
 
+  test("has the image's ports, stop signal and health check, in milliseconds", () => {
+    const Healthcheck = { Test: ["CMD", "check"], Interval: 5e9, Timeout: 0, Retries: 2, StartPeriod: undefined };
+    const config = {
+      ...image.config,
+      ExposedPorts: { "80/tcp": {}, "53/udp": {} },
+      StopSignal: "SIGQUIT",
+      Healthcheck,
+    };
+    expect(runConfigurationOf({ config }, { cmd: ["other"] })).toMatchObject({
+      exposedPorts: ["53/udp", "80/tcp"],
+      stopSignal: "SIGQUIT",
+      healthcheck: { test: ["CMD", "check"], intervalMs: 5_000, timeoutMs: undefined, retries: 2 },
+    });
+  });
+
   test("is the image's own when nothing is said", () => {
     expect(runConfigurationOf(image, {})).toEqual({
       entrypoint: ["app"],
