@@ -64,16 +64,15 @@ function declareArgs(state: StageState, { args, location }: Of<"ARG">): string {
     if (given !== undefined) state.env.set(key, given);
     return given === undefined ? key : `${key}=${given}`;
   });
+  state.checkCount(location);
   return `ARG ${shown.join(" ")}`;
 }
 
 /** All values are expanded with the variables as they were before the instruction. */
 function setEnv(state: StageState, { env, location }: Of<"ENV">): string {
   const pairs = expandPairs(state, env, location, "ENV");
-  for (const { key, value } of pairs) {
-    warnOfSecret(state, "ENV", key, location);
-    state.setEnv(key, value);
-  }
+  for (const { key } of pairs) warnOfSecret(state, "ENV", key, location);
+  state.setEnv(pairs, location);
   return `ENV ${shownPairs(pairs)}`;
 }
 

@@ -2,6 +2,7 @@ import { DockerfileError } from "../errors.js";
 
 /** More of a line than fits on a screen is not shown. */
 const MAX_SHOWN = 160;
+const MAX_MESSAGE = 500;
 
 /** Where something is in a Dockerfile. Lines and columns count from 1; a column counts UTF-16 units, as editors do. */
 export interface Location {
@@ -17,7 +18,7 @@ export interface Location {
 /** Makes the error that shows a place: the message, then the line with a mark under the column. */
 export function dockerfileError(at: Location, message: string, hint?: string, cause?: unknown): DockerfileError {
   const { file, line, column } = at;
-  const text = `${file}:${line}:${column}: ${message}\n${excerpt(at)}`;
+  const text = `${file}:${line}:${column}: ${printable(message)}\n${excerpt(at)}`;
   const extra = { ...(hint === undefined ? {} : { hint }), ...(cause === undefined ? {} : { cause }) };
   return new DockerfileError(text, { file, line, column, ...extra });
 }
@@ -34,6 +35,12 @@ export function locateWord(at: Location, word: string): Location {
     if (found >= 0) return { ...at, line: at.line + index, column: found + 1, lines: at.lines.slice(index) };
   }
   return at;
+}
+
+/** What a stranger's file says may have control characters, and no end. */
+function printable(text: string): string {
+  const clean = text.slice(0, MAX_MESSAGE).replace(/\p{C}/gu, "?");
+  return text.length > MAX_MESSAGE ? `${clean}...` : clean;
 }
 
 function excerpt({ line, column, lines }: Location): string {

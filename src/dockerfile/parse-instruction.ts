@@ -3,7 +3,15 @@ import { parseAdd, parseCopy } from "./parse-copy.js";
 import { parseHealthcheck } from "./parse-healthcheck.js";
 import { parseRun } from "./parse-run.js";
 import { splitFirst, splitList, splitWords } from "./split-words.js";
-import { commandLine, FlagValues, jsonArguments, listArguments, onlyArgument, type Statement } from "./statement.js";
+import {
+  commandLine,
+  FlagValues,
+  jsonArguments,
+  listArguments,
+  notTooMany,
+  onlyArgument,
+  type Statement,
+} from "./statement.js";
 import { nearest } from "./suggest.js";
 
 type Parser<Name extends InstructionName> = (statement: Statement) => Extract<Instruction, { name: Name }>;
@@ -22,7 +30,10 @@ const PARSERS: { [Name in InstructionName]: Parser<Name> } = {
   LABEL: (statement) => ({ ...plain(statement, "LABEL"), labels: keyValues(statement) }),
   CMD: (statement) => ({ ...plain(statement, "CMD"), command: commandLine(statement) }),
   ENTRYPOINT: (statement) => ({ ...plain(statement, "ENTRYPOINT"), command: commandLine(statement) }),
-  EXPOSE: (statement) => ({ ...plain(statement, "EXPOSE"), ports: atLeastOne(statement, splitList(statement.rest)) }),
+  EXPOSE: (statement) => ({
+    ...plain(statement, "EXPOSE"),
+    ports: atLeastOne(statement, notTooMany(statement, splitList(statement.rest))),
+  }),
   USER: (statement) => ({ ...plain(statement, "USER"), user: onlyArgument(statement) }),
   WORKDIR: (statement) => ({ ...plain(statement, "WORKDIR"), path: onlyArgument(statement) }),
   STOPSIGNAL: (statement) => ({ ...plain(statement, "STOPSIGNAL"), signal: onlyArgument(statement) }),
@@ -89,7 +100,7 @@ function parseOnbuild(statement: Statement): OnbuildInstruction {
 }
 
 function argumentsOf(statement: Statement): { key: string; value: string | undefined }[] {
-  return atLeastOne(statement, splitWords(statement.rest, statement.escape)).map((word) => {
+  return atLeastOne(statement, notTooMany(statement, splitWords(statement.rest, statement.escape))).map((word) => {
     const at = word.indexOf("=");
     if (at === 0) throw statement.fail("the name of an ARG cannot be empty");
     return at < 0 ? { key: word, value: undefined } : { key: word.slice(0, at), value: word.slice(at + 1) };
@@ -97,7 +108,7 @@ function argumentsOf(statement: Statement): { key: string; value: string | undef
 }
 
 function keyValues(statement: Statement): KeyValue[] {
-  const words = atLeastOne(statement, splitWords(statement.rest, statement.escape));
+  const words = atLeastOne(statement, notTooMany(statement, splitWords(statement.rest, statement.escape)));
   if (!words[0]?.includes("=")) return [oldKeyValue(statement)];
   return words.map((word) => {
     const at = word.indexOf("=");

@@ -84,7 +84,9 @@ function finished(text: string, parts: LogicalLine["parts"], emptyLines: number[
 
 /** The line without the escape character that continues it; an escaped one does not. */
 function withoutContinuation(line: string, escapeChar: string): string | undefined {
-  const text = line.replace(/[ \t]+$/, "");
+  let end = line.length;
+  while (line[end - 1] === " " || line[end - 1] === "\t") end--;
+  const text = line.slice(0, end);
   if (!text.endsWith(escapeChar) || text.endsWith(escapeChar + escapeChar)) return undefined;
   return text.slice(0, -1);
 }

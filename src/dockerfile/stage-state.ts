@@ -3,6 +3,7 @@ import type { BuildScope } from "./build-scope.js";
 import { isProxy } from "./build-scope.js";
 import { type ExpandOptions, expandWord } from "./expand-word.js";
 import { ExpansionError } from "./expansion-error.js";
+import type { KeyValue } from "./instruction.js";
 import { dockerfileError, type Location, locateWord } from "./location.js";
 import type { ContainerConfig } from "./step.js";
 import { nearest } from "./suggest.js";
@@ -10,6 +11,9 @@ import type { Warn } from "./warning.js";
 
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_SHELL = ["/bin/sh", "-c"];
+const MAX_VARIABLES = 10_000;
+/** Among more than these nobody has misspelt one. */
+const MAX_CANDIDATES = 200;
 
 /** What a stage that begins where another one ends takes over from it. */
 export interface Inherited {
@@ -58,13 +62,20 @@ export class StageState {
     this.config = { ...this.config, ...changes };
   }
 
-  setEnv(name: string, value: string): void {
-    const list = [...(this.config.Env ?? [])];
-    const at = list.findIndex((each) => splitVariable(each)[0] === name);
-    if (at < 0) list.push(`${name}=${value}`);
-    else list[at] = `${name}=${value}`;
-    this.change({ Env: list });
-    this.env.set(name, value);
+  /** Sets variables of the image. One that is there keeps its place. */
+  setEnv(pairs: readonly KeyValue[], at: Location): void {
+    const variables = new Map((this.config.Env ?? []).map(splitVariable));
+    for (const { key, value } of pairs) {
+      variables.set(key, value);
+      this.env.set(key, value);
+    }
+    this.change({ Env: Array.from(variables, ([name, value]) => `${name}=${value}`) });
+    this.checkCount(at);
+  }
+
+  /** @throws DockerfileError when there are more variables than a command can be started with */
+  checkCount(at: Location): void {
+    if (this.env.size > MAX_VARIABLES) throw dockerfileError(at, `there are more than ${MAX_VARIABLES} variables`);
   }
 
   /** @throws DockerfileError that shows the word */
@@ -99,7 +110,7 @@ export class StageState {
 
   #warnOfUnset(name: string, at: Location): void {
     if (this.args.has(name) || isProxy(name)) return;
-    const near = nearest(name, [...this.env.keys()]);
+    const near = this.env.size > MAX_CANDIDATES ? undefined : nearest(name, [...this.env.keys()]);
     this.warn(
       "UndefinedVar",
       `$${name} is not set${near === undefined ? "" : `: did you mean $${near}?`}`,

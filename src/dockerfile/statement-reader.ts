@@ -8,7 +8,10 @@ import { splitFirst } from "./split-words.js";
 import { jsonArguments, type Statement } from "./statement.js";
 import type { Warn } from "./warning.js";
 
-const MAX_STATEMENTS = 10_000;
+/** Docker mounts no image with more than 127 layers. */
+const MAX_STATEMENTS = 2000;
+/** More flags, and more heredocs, than one instruction has a use for. */
+const MAX_FLAGS = 1000;
 const HAVE_HEREDOCS = ["RUN", "COPY", "ADD"];
 
 interface ReaderOptions {
@@ -36,6 +39,7 @@ export class StatementReader {
     if (logical === undefined) return undefined;
     const first = this.#statement(logical, { text: logical.text, offset: 0 }, [], logical.nextLine);
     if (++this.#count > MAX_STATEMENTS) throw first.fail(`the file has more than ${MAX_STATEMENTS} instructions`);
+    if (first.flags.length > MAX_FLAGS) throw first.fail(`${first.name} has more than ${MAX_FLAGS} flags`);
     this.#warnOfEmptyLines(logical);
     const { heredocs, nextLine } = this.#readHeredocs(first, logical);
     this.#line = nextLine;
@@ -83,7 +87,9 @@ export class StatementReader {
     const inner = statement.name === "ONBUILD" ? statement.sub() : statement;
     let nextLine = logical.nextLine;
     if (!HAVE_HEREDOCS.includes(inner.name) || jsonArguments(inner) !== undefined) return { heredocs, nextLine };
-    for (const start of heredocsOf(logical.text)) {
+    const starts = heredocsOf(logical.text);
+    if (starts.length > MAX_FLAGS) throw statement.fail(`${statement.name} has more than ${MAX_FLAGS} heredocs`);
+    for (const start of starts) {
       const { lines } = this.#source;
       let end = nextLine;
       while (end < lines.length && !endsHeredoc(start, lines[end] ?? "")) end++;

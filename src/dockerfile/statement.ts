@@ -6,6 +6,8 @@ import { splitList } from "./split-words.js";
 import { nearest } from "./suggest.js";
 import type { Warn } from "./warning.js";
 
+const MAX_ARGUMENTS = 10_000;
+
 /** An instruction whose name and flags are cut off and whose arguments are not looked at yet. */
 export interface Statement {
   /** In upper case. */
@@ -106,7 +108,13 @@ export function commandLine(statement: Statement): CommandLine {
 
 /** Arguments in JSON or separated by white space. */
 export function listArguments(statement: Statement): string[] {
-  return jsonArguments(statement) ?? splitList(statement.rest);
+  return notTooMany(statement, jsonArguments(statement) ?? splitList(statement.rest));
+}
+
+/** @throws DockerfileError for more arguments than anybody writes */
+export function notTooMany(statement: Statement, words: string[]): string[] {
+  if (words.length <= MAX_ARGUMENTS) return words;
+  throw statement.fail(`${statement.name} has more than ${MAX_ARGUMENTS} arguments`);
 }
 
 export function onlyArgument(statement: Statement): string {

@@ -110,7 +110,9 @@ describe("what cannot be parsed", () => {
   });
 
   test("a file without end", () => {
-    expect(() => parseDockerfile("FROM a\n".repeat(10_001))).toThrow(/more than 10000 instructions/);
+    expect(() => parseDockerfile("FROM a\n".repeat(2001))).toThrow(/more than 2000 instructions/);
+    expect(() => parseDockerfile(`FROM a\nENV ${"a=b ".repeat(10_001)}`)).toThrow(/more than 10000 arguments/);
+    expect(() => parseDockerfile(`FROM a\nCOPY ${"--exclude=a ".repeat(1001)} a b`)).toThrow(/more than 1000 flags/);
     expect(() => parseDockerfile("#".repeat(3_000_000))).toThrow(/larger than/);
   });
 });
