@@ -3,8 +3,9 @@ import { Image, type PullPolicy, type RegistryAuth } from "../index.js";
 import { onInterrupt } from "./interrupt.js";
 import { memoryMiB, platformOption, pullOption, registryAuthOption, wholeNumber } from "./options.js";
 import { type ProgressFlags, progressOption, quietOption, withProgress } from "./progress/index.js";
+import { addReadyOptions, type ReadyFlags } from "./ready-options.js";
 
-interface PullFlags extends ProgressFlags {
+interface PullFlags extends ProgressFlags, ReadyFlags {
   memory?: number;
   vcpus?: number;
   name?: string;
@@ -13,9 +14,14 @@ interface PullFlags extends ProgressFlags {
   registryAuth?: RegistryAuth;
 }
 
+const EXAMPLES = `
+Examples:
+  supermachine pull ghcr.io/owner/app:1.2
+  supermachine pull --name web --ready listener nginx`;
+
 /** `supermachine pull`: everything that `run` does before it starts a microVM. */
 export function pullCommand(): Command {
-  return new Command("pull")
+  const command = new Command("pull")
     .argument("<image>", "what to pull, as for `supermachine run`")
     .option("-m, --memory <size>", "memory of the microVMs, such as 512M or 2G (default 256M)", memoryMiB)
     .option("--vcpus <n>", "processors of the microVMs (default 1)", wholeNumber)
@@ -25,12 +31,14 @@ export function pullCommand(): Command {
     .addOption(registryAuthOption())
     .addOption(progressOption())
     .addOption(quietOption())
-    .addHelpText("after", "\nExample:\n  supermachine pull ghcr.io/owner/app:1.2")
-    .action(async (reference: string, { memory, progress, quiet, ...flags }: PullFlags) => {
+    .addHelpText("after", EXAMPLES);
+  return addReadyOptions(command).action(
+    async (reference: string, { memory, progress, quiet, ...flags }: PullFlags) => {
       const options = { ...flags, memoryMiB: memory, signal: onInterrupt() };
       const image = await withProgress({ progress, quiet }, (onProgress) =>
         Image.fromOci(reference, { ...options, onProgress }),
       );
       process.stdout.write(`${image.name}\n`);
-    });
+    },
+  );
 }

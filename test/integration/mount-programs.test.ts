@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Image, type Vm } from "../../src/index.js";
-import { debianPythonImage } from "../support/images.js";
+import { servicesImage } from "../support/images.js";
 import { temporaryFolder } from "../support/layer-fixture.js";
 import { copyPrograms, npmFolder } from "../support/programs-of-host.js";
 
@@ -12,8 +12,7 @@ let folder: ReturnType<typeof temporaryFolder>;
 let vm: Vm;
 const work = (...names: string[]) => join(folder.path, "work", ...names);
 const sh = async (script: string) => {
-  const env = { LD_LIBRARY_PATH: "/tools", PATH: "/tools:/usr/bin:/bin" };
-  const { stdout, stderr, exitCode } = await vm.run(["sh", "-c", script], { cwd: "/mounted", timeoutMs: 150_000, env });
+  const { stdout, stderr, exitCode } = await vm.run(["sh", "-c", script], { cwd: "/mounted", timeoutMs: 150_000 });
   if (exitCode !== 0) throw new Error(`${exitCode}: ${stderr}${stdout}`);
   return stdout;
 };
@@ -21,8 +20,8 @@ const sh = async (script: string) => {
 beforeAll(async () => {
   folder = temporaryFolder();
   mkdirSync(work());
-  copyPrograms(join(folder.path, "tools"), "git", "node");
-  const image = await Image.fromOci(`oci-archive:${(await debianPythonImage()).archive}`, { memoryMiB: 512 });
+  copyPrograms(join(folder.path, "tools"), "node");
+  const image = await Image.fromOci(`oci-archive:${(await servicesImage()).archive}`, { memoryMiB: 512 });
   vm = await image.start({
     mounts: [
       { host: work(), guest: "/mounted" },
@@ -93,8 +92,10 @@ function makeProject(): void {
 
 test("npm ci installs into a mounted folder", async () => {
   makeProject();
-  await sh("cd project && node /npm/bin/npm-cli.js ci --offline --no-audit --no-fund --cache /tmp/npm");
+  const quick = "--offline --no-audit --no-fund --no-update-notifier --logs-max=0 --cache /tmp/npm";
+  const tools = "export PATH=/tools:$PATH LD_LIBRARY_PATH=/tools; cd project";
+  await sh(`${tools}; node /npm/bin/npm-cli.js ci ${quick}`);
   expect(readFileSync(work("project", "node_modules", "three", "lib", "29.js"), "utf8")).toBe("module.exports = 29;\n");
   expect(existsSync(work("project", "node_modules", ".bin", "one"))).toBe(true);
-  expect(await sh(`cd project && node -p 'require("one") + require("two/lib/7.js")'`)).toBe("one7\n");
+  expect(await sh(`${tools}; node -p 'require("one") + require("two/lib/7.js")'`)).toBe("one7\n");
 });
