@@ -25,6 +25,7 @@ export {
 export { type Diagnosis, doctor, type Finding } from "./doctor/index.js";
 export {
   type AccessEntry,
+  authorityPath,
   type EdgeHealth,
   type EdgeOptions,
   type EdgeWorker,
@@ -127,6 +128,7 @@ export {
   type ForkOptions,
   type Healthcheck,
   type MemoryUsage,
+  type OutputListener,
   parseEnv,
   parseEnvFile,
   parseUlimit,

@@ -48,7 +48,7 @@ export function addDetachOptions(command: Command): Command {
       .option("-l, --label <name=value>", "with --detach: a label, shown by `supermachine inspect`", collect)
       .option(
         "--port <guest>",
-        "with --detach: the port it has to listen on (default: the first published)",
+        "with --detach or --http-port: the port it has to listen on (default: the first published)",
         portNumber,
       )
       .option("--probe-path <path>", "with --detach: what it has to answer with 200 there, by default nothing")
@@ -69,12 +69,16 @@ function addHealthOptions(command: Command): Command {
 }
 
 /** @throws UsageError when an option for VMs in the background is used for one that is not, or the other way round */
-export function checkDetachFlags(flags: DetachFlags & { interactive?: boolean; tty?: boolean }): void {
+export function checkDetachFlags(
+  flags: DetachFlags & { interactive?: boolean; tty?: boolean },
+  isServed: boolean,
+): void {
   if (flags.detach && (flags.interactive || flags.tty)) throw new UsageError("--detach leaves nobody for -i and -t");
   if (flags.healthcheck === false && flags.healthCmd !== undefined)
     throw new UsageError("--no-healthcheck leaves nothing for --health-cmd to do");
   if (flags.detach) return;
-  const used = Object.entries(ONLY_DETACHED).find(([name]) => flags[name as keyof DetachFlags] !== undefined);
+  const isUsed = (name: string) => flags[name as keyof DetachFlags] !== undefined && !(isServed && name === "port");
+  const used = Object.entries(ONLY_DETACHED).find(([name]) => isUsed(name));
   if (used) throw new UsageError(`--${used[1]} is for VMs in the background`, { hint: "Add --detach." });
 }
 

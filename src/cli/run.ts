@@ -14,6 +14,7 @@ import {
 } from "../index.js";
 import { attach, terminalSize } from "./attach.js";
 import { addDetachOptions, checkDetachFlags, type DetachFlags } from "./detach-options.js";
+import { addEdgeOptions, type EdgeFlags, servedOf } from "./edge-options.js";
 import { Interrupted, onInterrupt } from "./interrupt.js";
 import {
   collect,
@@ -30,12 +31,13 @@ import {
 } from "./options.js";
 import { type ProgressFlags, progressOption, quietOption, withProgress } from "./progress/index.js";
 import { runDetached } from "./run-detached.js";
+import { runServed, serverBake } from "./run-served.js";
 import { addSettingOptions, type SettingFlags } from "./setting-options.js";
 import { addShorthands, type ShorthandFlags, shorthand } from "./shorthands.js";
 import { tellPorts } from "./tell-ports.js";
 import { detachKeysOption } from "./terminal/detach-keys-option.js";
 
-interface RunFlags extends ProgressFlags, DetachFlags, SettingFlags, ShorthandFlags {
+interface RunFlags extends ProgressFlags, DetachFlags, SettingFlags, ShorthandFlags, EdgeFlags {
   env?: string[];
   workdir?: string;
   user?: string;
@@ -59,6 +61,11 @@ interface RunFlags extends ProgressFlags, DetachFlags, SettingFlags, ShorthandFl
   volume?: (VolumeOptions | MountOptions)[];
 }
 
+interface StorageFlags {
+  mounts: MountOptions[];
+  volumes: VolumeOptions[];
+}
+
 const EXAMPLES = `
 IMAGE is a registry's image name, oci-layout:DIR[:TAG], oci-archive:FILE[:TAG], docker:NAME, podman:NAME, the name of a
 snapshot (see \`supermachine images\`), or the path of a bundle or a snapshot's folder, which begins with /, ./ or ../.
@@ -71,6 +78,7 @@ Examples:
   supermachine run --memory 512M --env DEBUG=1 oci-layout:./app
   supermachine run -it debian:12 -- bash
   supermachine run -p 8080:80 nginx
+  supermachine run -p 80 --http-port 8080 --workers-per-snapshot 2 --idle-timeout 5m nginx
   supermachine run --egress-policy allowlist:pypi.org,files.pythonhosted.org python:3.12-slim -- pip install requests
   supermachine run -d --name web --restart on-failure nginx
   supermachine run -d -p 8080:80 --probe-path / --health-cmd 'curl -f localhost' --ready-timeout-ms 20000 nginx
@@ -105,7 +113,7 @@ export function runCommand(): Command {
     .passThroughOptions()
     .addHelpText("after", EXAMPLES);
   for (const option of egressOptions()) command.addOption(option);
-  addShorthands(addSettingOptions(addDetachOptions(command)));
+  addShorthands(addSettingOptions(addEdgeOptions(addDetachOptions(command))));
   return command.action(async (image: string, args: string[], flags: RunFlags) => {
     // commander leaves the separator in once it passes options through.
     const cmd = args[0] === "--" ? args.slice(1) : args;
@@ -126,7 +134,8 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     detachKeys,
     detach,
   } = flags;
-  checkDetachFlags(flags);
+  const served = servedOf(flags);
+  checkDetachFlags(flags, served !== undefined);
   const network = { egress: egressOf(flags), publish: flags.publish };
   if (interactive && tty) requireTerminal();
   const signal = onInterrupt();
@@ -142,8 +151,16 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     bake: flags.bake ? ("missing" as const) : ("never" as const),
     ...settingsOf(flags),
   };
-  const image = await withProgress(flags, (onProgress) => Image.open(reference, { ...bake, onProgress }));
   const workload = { signal, ...workloadOf(cmd, flags) };
+  const storage = storageOf(flags);
+  const server = served && serverBake(served, workload, storage.mounts.length + storage.volumes.length > 0);
+  const image = await withProgress(flags, (onProgress) => Image.open(reference, { ...bake, ...server, onProgress }));
+  if (served) {
+    // What was baked in comes with the snapshot.
+    const isBakedIn = server?.ready !== "start" && image.name !== reference;
+    const options = { ...(isBakedIn ? {} : workload), name, ...storage, egress: network.egress };
+    return runServed(image, served, flags, options, signal);
+  }
   if (detach) {
     await runDetached(image, flags, { ...workload, name, ...storageOf(flags), ...network });
     return 0;
@@ -199,7 +216,7 @@ function settingsOf({ ulimit, sysctl, shmSize, hostname }: SettingFlags) {
 }
 
 /** What the host's user owns belongs to whoever runs the command. */
-function storageOf({ mount = [], volume = [], user }: RunFlags): { mounts: MountOptions[]; volumes: VolumeOptions[] } {
+function storageOf({ mount = [], volume = [], user }: RunFlags): StorageFlags {
   const folders = [...mount, ...volume.filter((each) => "host" in each)];
   const mounts = user === undefined ? folders : folders.map((each) => ({ ...each, owner: user }));
   return { mounts, volumes: volume.filter((each) => !("host" in each)) };

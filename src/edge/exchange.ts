@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AccessEntry } from "./access-log.js";
-import { Problem, sendProblem } from "./problem.js";
+import { clientOf } from "./headers.js";
+import { hasBody, Problem, sendProblem } from "./problem.js";
 import type { Service, Slot } from "./service.js";
 import type { Worker } from "./worker.js";
 
@@ -15,6 +16,7 @@ export class ClientGone extends Error {}
 export class Exchange {
   readonly request: IncomingMessage;
   readonly service: Service;
+  readonly trusted: boolean;
   readonly hasBody: boolean;
   readonly #gone = new AbortController();
   readonly #report: ((entry: AccessEntry) => void) | undefined;
@@ -31,12 +33,16 @@ export class Exchange {
   awaitsClient = false;
   bodyRead = false;
 
-  constructor(request: IncomingMessage, service: Service, report?: (entry: AccessEntry) => void) {
+  /**
+   * @param trusted whether it comes from an edge in front of this one, whose headers are believed
+   * @param report is given an entry for the access log
+   */
+  constructor(request: IncomingMessage, service: Service, trusted: boolean, report?: (entry: AccessEntry) => void) {
     this.request = request;
+    this.trusted = trusted;
     this.service = service;
     this.#report = report;
-    const { headers } = request;
-    this.hasBody = headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+    this.hasBody = hasBody(request);
   }
 
   /** Aborted when the client has gone. */
@@ -116,7 +122,7 @@ export class Exchange {
       time: new Date(Date.now() - (now - this.#came)).toISOString(),
       service: service.name,
       worker: this.#worker?.id,
-      client: request.socket.remoteAddress ?? "unix",
+      client: clientOf(request, this.trusted),
       method: request.method ?? "",
       path: request.url ?? "",
       status: status || CLIENT_CLOSED,

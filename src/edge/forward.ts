@@ -13,13 +13,13 @@ const MOST_RETRIES = 2;
 type Outcome = { answered: true } | { answered: false; error: Error; wasSent: boolean };
 
 /** Hands a request to a worker, and its answer to the client; when nothing came of it, to another one. Never rejects. */
-export async function forward(exchange: Exchange, response: ServerResponse, trusted: boolean): Promise<void> {
+export async function forward(exchange: Exchange, response: ServerResponse): Promise<void> {
   response.once("close", () => {
     if (!response.writableFinished) exchange.clientGone();
     exchange.finish();
   });
   try {
-    const headers = requestHeaders(exchange.request, trusted);
+    const headers = requestHeaders(exchange.request, exchange.trusted);
     for (;;) {
       const slot = await exchange.slot();
       const outcome = await new Try(exchange, response, slot).run(headers);
@@ -65,7 +65,12 @@ class Try implements Dispatcher.DispatchHandler {
     // undici's types do not know that it takes any async iterable.
     const body = hasBody ? (this.#exchange.body() as unknown as Readable) : null;
     const { method = "GET", url = "/" } = request;
-    const sent: Dispatcher.DispatchOptions = { method, path: url, headers, body };
+    const sent: Dispatcher.DispatchOptions = {
+      method,
+      path: url,
+      headers: [...headers, ...this.#slot.worker.headers],
+      body,
+    };
     try {
       this.#slot.worker.dispatch(sent, this);
     } catch (error) {

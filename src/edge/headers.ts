@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
+import { KEY_HEADER } from "./remote-worker.js";
 
 /** They are about one connection, not about the message (RFC 9110, section 7.6.1), or are made anew here. */
 const HOP_BY_HOP = new Set([
@@ -13,7 +14,7 @@ const HOP_BY_HOP = new Set([
   "upgrade",
 ]);
 /** The edge has answered `Expect: 100-continue` itself. */
-const NOT_FORWARDED = new Set([...HOP_BY_HOP, "expect", "http2-settings"]);
+const NOT_FORWARDED = new Set([...HOP_BY_HOP, "expect", "http2-settings", KEY_HEADER]);
 const FORWARDED = new Set([
   "forwarded",
   "x-forwarded-for",
@@ -40,6 +41,12 @@ export function requestHeaders(request: IncomingMessage, trusted: boolean): stri
   return headers;
 }
 
+/** The address of the client, as the edge in front says it where it is trusted. */
+export function clientOf(request: IncomingMessage, trusted: boolean): string {
+  const told = trusted ? request.headers["x-forwarded-for"]?.toString().split(",").at(-1)?.trim() : undefined;
+  return told ?? request.socket.remoteAddress ?? "";
+}
+
 /** What a client is told of the headers of an answer, the bytes as they were. */
 export function responseHeaders(raw: readonly (Buffer | string)[]): string[] {
   const text = raw.map((each) => (typeof each === "string" ? each : each.toString("latin1")));
@@ -62,7 +69,7 @@ function forwardedHeaders(request: IncomingMessage, trusted: boolean): string[] 
   const isTls = (socket as Partial<TLSSocket>).encrypted === true;
   const own = { for: socket.remoteAddress, proto: isTls ? "https" : "http", port: socket.localPort };
   const told = (name: string) => (trusted ? headers[name]?.toString() : undefined);
-  const chain = [told("x-forwarded-for"), own.for].filter((each) => each !== undefined).join(", ");
+  const chain = told("x-forwarded-for") ?? own.for ?? "";
   const port = told("x-forwarded-port") ?? own.port;
   return [
     ...(chain === "" ? [] : ["X-Forwarded-For", chain]),

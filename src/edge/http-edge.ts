@@ -3,11 +3,14 @@ import type { Duplex } from "node:stream";
 import type { AccessEntry } from "./access-log.js";
 import { Exchange } from "./exchange.js";
 import { forward } from "./forward.js";
-import { type ListenOptions, listen, refuse, type ServerLimits, serverLimits } from "./listen.js";
+import { type ListenOptions, refuse, type ServerLimits, serverLimits } from "./listen.js";
 import type { ServiceOptions } from "./options.js";
+import { type Origin, PortShare } from "./port-share.js";
 import { Problem, rawProblem, sendProblem } from "./problem.js";
+import { KEY_HEADER, REMOTE_OPTIONS, remoteWorker } from "./remote-worker.js";
 import { type EdgeHealth, Router } from "./router.js";
 import { Service } from "./service.js";
+import { acceptRegistration, SHARE_PROTOCOL } from "./shared-port.js";
 import { forwardUpgrade } from "./upgrade.js";
 import type { WorkerSource } from "./worker-source.js";
 
@@ -32,20 +35,25 @@ export class HttpEdge implements AsyncDisposable {
   readonly #servers = new Set<Server>();
   readonly #upgraded = new Set<Duplex>();
   readonly #exchanges = new WeakMap<Duplex, Exchange>();
-  #origin = { host: "", port: 0, scheme: "http" };
+  readonly #share: PortShare;
+  readonly #isShared: boolean;
+  /** Services of other processes: these keep the log of them. */
+  readonly #remote = new Set<Service>();
+  readonly #joining = new Set<Promise<void>>();
+  #origin: Origin = { host: "", port: 0, scheme: "http" };
   #closing: Promise<void> | undefined;
 
   private constructor(options: EdgeOptions) {
     this.#limits = serverLimits(options);
     this.#onRequest = options.onRequest;
+    this.#isShared = options.shared === true;
+    this.#share = new PortShare(options, this.#limits, (server) => this.#serve(server));
   }
 
   /** Begins to listen. @throws NetworkError when the port is in use, UsageError */
   static async listen(options: EdgeOptions = {}): Promise<HttpEdge> {
     const edge = new HttpEdge(options);
-    const { server, ...origin } = await listen(options, edge.#limits);
-    edge.#origin = origin;
-    edge.#serve(server, false);
+    edge.#origin = await edge.#share.open();
     return edge;
   }
 
@@ -70,11 +78,25 @@ export class HttpEdge implements AsyncDisposable {
     const service = new Service(name, source, options);
     this.#router.add(service);
     service.wake();
+    const joined = this.#share.join(name);
+    joined.catch(() => undefined);
+    this.#joining.add(joined);
     return service;
+  }
+
+  /**
+   * Resolves once every service is reachable and has a worker.
+   * @throws VmError when one has none and cannot have one soon, NetworkError when another program has a shared port, UsageError when
+   * the name is taken there
+   */
+  async untilReady(signal: AbortSignal = new AbortController().signal): Promise<void> {
+    await Promise.all(this.#joining);
+    await Promise.all(this.#router.services.map((service) => service.untilReady(signal)));
   }
 
   /** Takes a service away, and ends its workers. */
   async remove(service: Service): Promise<void> {
+    this.#share.leave(service.name);
     this.#router.remove(service);
     await service.close();
   }
@@ -98,6 +120,7 @@ export class HttpEdge implements AsyncDisposable {
   }
 
   async #close(graceMs: number): Promise<void> {
+    this.#share.close();
     const closed = [...this.#servers].map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
     // Those that become idle later are to go as well.
     const tidy = setInterval(() => {
@@ -113,10 +136,10 @@ export class HttpEdge implements AsyncDisposable {
     await Promise.all(this.#router.services.map((service) => service.close()));
   }
 
-  #serve(server: Server, trusted: boolean): void {
+  #serve(server: Server): void {
     this.#servers.add(server);
-    server.on("request", (request, response) => void this.#request(request, response, trusted));
-    server.on("upgrade", (request, socket, head) => void this.#upgrade(request, socket, head, trusted));
+    server.on("request", (request, response) => void this.#request(request, response));
+    server.on("upgrade", (request, socket, head) => void this.#upgrade(request, socket, head));
     server.on("connect", (request, socket: Duplex) => {
       const problem = new Problem(405, "bad_request", "this is no proxy to elsewhere");
       socket.on("error", () => undefined).end(rawProblem(problem, request.headers.accept));
@@ -125,33 +148,59 @@ export class HttpEdge implements AsyncDisposable {
     server.on("timeout", (socket: Duplex) => this.#stalled(socket));
   }
 
-  async #request(request: IncomingMessage, response: ServerResponse, trusted: boolean): Promise<void> {
+  async #request(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on("error", () => undefined);
     // Whoever keeps its connection would keep a server that closes.
     if (this.#closing) response.shouldKeepAlive = false;
     try {
-      if (isHealth(request)) return this.#health(request, response);
-      const exchange = new Exchange(request, this.#router.find(request.headers.host), this.#onRequest);
+      if (isHealth(request) && !this.#isRemote(request)) return this.#health(request, response);
+      const exchange = this.#exchange(request);
       this.#exchanges.set(request.socket, exchange);
-      await forward(exchange, response, trusted);
+      await forward(exchange, response);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       sendProblem(request, response, error);
     }
   }
 
-  async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, trusted: boolean): Promise<void> {
+  async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     // What was upgraded may be silent for as long as it likes.
     request.socket.setTimeout(0);
     this.#upgraded.add(socket);
     socket.on("error", () => undefined).once("close", () => this.#upgraded.delete(socket));
     try {
-      const exchange = new Exchange(request, this.#router.find(request.headers.host), this.#onRequest);
-      await forwardUpgrade(exchange, socket, head, trusted);
+      if (this.#isShared && request.headers.upgrade === SHARE_PROTOCOL) return await this.#takeIn(request, socket);
+      await forwardUpgrade(this.#exchange(request), socket, head);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       socket.end(rawProblem(error, request.headers.accept));
     }
+  }
+
+  #exchange(request: IncomingMessage): Exchange {
+    const service = this.#router.find(request.headers.host);
+    const trusted = request.headers[KEY_HEADER] === this.#share.key;
+    return new Exchange(request, service, trusted, this.#remote.has(service) ? undefined : this.#onRequest);
+  }
+
+  /** Passes requests for a service of another process on, as long as that keeps the connection. */
+  #takeIn(request: IncomingMessage, socket: Duplex): Promise<void> {
+    return acceptRegistration(request, socket, (registration) => {
+      const service = new Service(registration.name, remoteWorker(registration, socket), REMOTE_OPTIONS);
+      this.#router.add(service);
+      this.#remote.add(service);
+      service.wake();
+      socket.once("close", () => {
+        this.#router.remove(service);
+        this.#remote.delete(service);
+        void service.close();
+      });
+    });
+  }
+
+  /** A service of another process says itself how it is. */
+  #isRemote({ headers: { host = "" } }: IncomingMessage): boolean {
+    return /\.localhost\.?(:\d*)?$/i.test(host) && this.#remote.has(this.#router.find(host));
   }
 
   #health(request: IncomingMessage, response: ServerResponse): void {

@@ -1,10 +1,11 @@
 export { type AccessEntry, formatAccess } from "./access-log.js";
 export { type EdgeOptions, HttpEdge } from "./http-edge.js";
-export type { ListenOptions, ServerLimits, TlsFiles } from "./listen.js";
+export type { ListenOptions, ServerLimits } from "./listen.js";
 export type { ServiceOptions } from "./options.js";
 export { pooledWorkers, serving, type VmWorkerOptions } from "./pooled-workers.js";
 export type { EdgeHealth } from "./router.js";
 export { type ServeOptions, serve, serveAlso } from "./serve.js";
 export type { Service, ServiceHealth, ServiceState } from "./service.js";
+export { authorityPath, type TlsFiles } from "./tls/index.js";
 export type { WorkerHealth } from "./worker.js";
 export type { EdgeWorker, WorkerSource } from "./worker-source.js";

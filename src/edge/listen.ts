@@ -6,9 +6,10 @@ import type { Duplex } from "node:stream";
 import type { SecureContext } from "node:tls";
 import { NetworkError, UsageError } from "../errors.js";
 import { Problem, type ProblemCode, rawProblem } from "./problem.js";
+import { localCertificates, type TlsFiles } from "./tls/index.js";
 
-const DEFAULT_PORT = 8_080;
-const LOOPBACK = "127.0.0.1";
+export const DEFAULT_PORT = 8_080;
+export const LOOPBACK = "127.0.0.1";
 const BUFFER_BYTES = 65_536;
 /** How often Node looks for connections whose time is over. */
 const CHECK_MS = 1_000;
@@ -19,16 +20,16 @@ export interface ListenOptions {
   port?: number | undefined;
   /** The address on the host; 127.0.0.1 by default, so that only this host can connect. */
   host?: string | undefined;
-  /** Speaks TLS with this certificate chain and private key, both in PEM. */
-  tls?: TlsFiles | undefined;
-}
-
-/** A certificate for clients to check. */
-export interface TlsFiles {
-  cert: string | Buffer;
-  key: string | Buffer;
-  /** Another certificate for another name that a client asks for. */
-  forName?: (name: string) => Promise<SecureContext | undefined>;
+  /**
+   * Speaks TLS: with this certificate chain and private key, both in PEM, or with certificates that a local authority makes for
+   * `localhost` and every `NAME.localhost`. Clients have to trust {@link authorityPath}.
+   */
+  tls?: TlsFiles | "autogen" | undefined;
+  /**
+   * Shares the port with edges of other processes of this user and home, as long as all speak TLS or none does: each service is reached
+   * under its name, by whichever process has the port. Otherwise, as by default, a port that is in use is an error.
+   */
+  shared?: boolean | undefined;
 }
 
 /** What clients are allowed. */
@@ -74,7 +75,8 @@ export async function listen(
 ): Promise<{ server: Server; host: string; port: number; scheme: "http" | "https" }> {
   if (!Number.isInteger(port) || port < 0 || port > 65_535)
     throw new UsageError(`port is ${port}; it is a port from 0 to 65535`);
-  const server = tls ? tlsServer(tls, limits) : createServer(serverOptions(limits));
+  const files = tls === "autogen" ? await localCertificates() : tls;
+  const server = files ? tlsServer(files, limits) : createServer(serverOptions(limits));
   prepare(server, limits);
   try {
     const listening = once(server, "listening");

@@ -1,14 +1,19 @@
-import { VmError } from "../errors.js";
-import type { Image, Pool } from "../image/index.js";
-import type { NetworkOptions } from "../network/index.js";
-import type { Vm, Workload } from "../vm/index.js";
+import { UsageError, VmError } from "../errors.js";
+import type { AcquireVmOptions, Image, Pool } from "../image/index.js";
+import type { CommandChanges, Vm, Workload } from "../vm/index.js";
 import type { EdgeWorker, WorkerSource } from "./worker-source.js";
 
 const DEFAULT_READY_MS = 30_000;
 const DEFAULT_GRACE_MS = 10_000;
 
 /** How the microVMs of a service are had. */
-export interface VmWorkerOptions {
+export interface VmWorkerOptions extends CommandChanges, Omit<AcquireVmOptions, "timeoutMs" | "signal"> {
+  /** Variables on top of the image's own. */
+  env?: Record<string, string> | undefined;
+  /** Working directory of the command; by default the image's. */
+  cwd?: string | undefined;
+  /** `name`, `uid`, `name:group` or `uid:gid`; by default the image's user. */
+  user?: string | undefined;
   /** The TCP port that the image's own command listens on; by default the image's. */
   guestPort?: number | undefined;
   /** How many milliseconds a command that is started afresh may take until it listens; 30,000 by default. */
@@ -23,18 +28,29 @@ export interface VmWorkerOptions {
  * MicroVMs of an image as workers, out of a pool. Those of an image that was baked with `ready: "listener"` serve as soon as they are
  * restored; in others the image's own command is started first.
  */
-export function pooledWorkers(
-  image: Image,
-  workers: number,
-  options: VmWorkerOptions & NetworkOptions = {},
-): WorkerSource {
+export function pooledWorkers(image: Image, workers: number, options: VmWorkerOptions = {}): WorkerSource {
+  const { egress, onEgress, mounts = [], volumes = [], guestPort = image.guestPort } = options;
+  const { env, cwd, user, cmd, entrypoint } = options;
+  const isChanged =
+    [cwd, user, cmd, entrypoint].some((each) => each !== undefined) || Object.keys(env ?? {}).length > 0;
+  if (isChanged && image.ready !== "start") {
+    throw new UsageError(`the command of ${image.name} comes with the snapshot, and cannot be changed`, {
+      hint: 'Bake another one with what you want to change, or one that is `ready: "start"`.',
+    });
+  }
+  const changes = {
+    env: env ?? {},
+    ...(cwd !== undefined && { cwd }),
+    ...(user !== undefined && { user }),
+    cmd,
+    entrypoint,
+  };
   // Nothing idles in it: a worker is lent for as long as it serves.
   const pool: Pool = image.pool({ max: workers, idleTimeoutMs: 0, acquireTimeoutMs: Number.POSITIVE_INFINITY });
-  const { egress, onEgress, guestPort = image.guestPort } = options;
   return {
     start: async (signal) => {
-      const vm = await pool.acquire({ signal, egress, onEgress });
-      return serving(vm, () => vm.startWorkload({ signal }), { ...options, guestPort }, signal);
+      const vm = await pool.acquire({ signal, egress, onEgress, mounts, volumes });
+      return serving(vm, () => vm.startWorkload({ signal, ...changes }), { ...options, guestPort }, signal);
     },
     close: () => pool.close(),
   };

@@ -31,6 +31,11 @@ export class Problem extends Error {
   }
 }
 
+/** Whether a request has more than its headers. */
+export function hasBody({ headers }: IncomingMessage): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+}
+
 /** Answers with the problem: as RFC 9457 has it for who accepts JSON, else as plain text. */
 export function sendProblem(request: IncomingMessage, response: ServerResponse, problem: Problem): void {
   const { type, text } = problemBody(problem, request.headers.accept);
@@ -40,7 +45,7 @@ export function sendProblem(request: IncomingMessage, response: ServerResponse, 
     "cache-control": "no-store",
     ...(problem.retryAfter !== undefined && { "retry-after": String(problem.retryAfter) }),
     // What has not been read of the request is not worth reading.
-    ...(!request.complete && { connection: "close" }),
+    ...(hasBody(request) && { connection: "close" }),
   });
   response.end(request.method === "HEAD" ? undefined : text);
 }

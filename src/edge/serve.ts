@@ -1,11 +1,10 @@
 import type { Image } from "../image/index.js";
-import type { NetworkOptions } from "../network/index.js";
 import { type EdgeOptions, HttpEdge } from "./http-edge.js";
 import type { ServiceOptions } from "./options.js";
 import { pooledWorkers, type VmWorkerOptions } from "./pooled-workers.js";
 
 /** How an image is served. */
-export interface ServeOptions extends EdgeOptions, ServiceOptions, VmWorkerOptions, NetworkOptions {
+export interface ServeOptions extends EdgeOptions, ServiceOptions, VmWorkerOptions {
   /** What it is called: it is reached as `NAME.localhost` too. By default the image's name. */
   name?: string | undefined;
 }
@@ -28,6 +27,11 @@ export async function serve(image: Image, options: ServeOptions = {}): Promise<H
 
 /** Serves one more image on the port of an edge, as `NAME.localhost`. @throws UsageError when the name is taken */
 export function serveAlso(edge: HttpEdge, image: Image, options: Omit<ServeOptions, keyof EdgeOptions> = {}): void {
-  const { name = image.name, workers = 1 } = options;
+  const { name = serviceName(image), workers = 1 } = options;
   edge.add(name, pooledWorkers(image, workers, options), options);
+}
+
+/** `python-0123456789ab`, a snapshot with a name of its own making, is `python`. */
+function serviceName({ name }: Image): string {
+  return name.replace(/-[0-9a-f]{12}$/, "");
 }

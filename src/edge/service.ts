@@ -69,6 +69,7 @@ export class Service {
   readonly #source: WorkerSource;
   readonly #crew: Crew;
   readonly #queue = new Queue<Slot>();
+  readonly #readiness = new Queue<true>();
   #turn = 0;
   #lost = 0;
   #lastError: Error | undefined;
@@ -81,8 +82,14 @@ export class Service {
     this.#source = source;
     this.#settings = serviceSettings(options);
     this.#crew = new Crew(source, this.#settings.answerTimeoutMs, {
-      ready: () => this.#serve(),
-      trouble: (error) => this.#queue.rejectAll(this.#noWorker(error)),
+      ready: () => {
+        this.#readiness.serve(() => true);
+        this.#serve();
+      },
+      trouble: (error) => {
+        this.#queue.rejectAll(this.#noWorker(error));
+        this.#readiness.rejectAll(error);
+      },
       lost: (error) => {
         this.#lost++;
         this.#lastError = error;
@@ -97,6 +104,13 @@ export class Service {
     this.#sleepLater();
   }
 
+  /** Resolves once a worker is ready. @throws VmError when none can be started, or the reason of the signal */
+  async untilReady(signal: AbortSignal): Promise<void> {
+    this.wake();
+    if (this.#crew.trouble) throw this.#crew.trouble;
+    if (this.#crew.ready.size === 0) await this.#readiness.wait(LONGEST_TIMER_MS, () => this.#late(), signal);
+  }
+
   /** A worker for a request, at once if one has room: the one with the fewest requests, and if there is a choice not `avoid`. */
   take(avoid?: Worker): Slot | undefined {
     if (this.#queue.size > 0) return undefined;
@@ -105,7 +119,7 @@ export class Service {
 
   /** Waits for one. @throws Problem when there is none in time, or the reason of the signal */
   async wait(signal: AbortSignal): Promise<Slot> {
-    if (this.#closed) throw new Problem(503, "closing", `${this.name} is being stopped`, 1);
+    if (this.#closed) throw this.#ending();
     this.wake();
     clearTimeout(this.#idleTimer);
     if (this.#crew.trouble) throw this.#noWorker(this.#crew.trouble);
@@ -152,7 +166,8 @@ export class Service {
     if (!this.#closed) {
       this.#closed = true;
       clearTimeout(this.#idleTimer);
-      this.#queue.rejectAll(new Problem(503, "closing", `${this.name} is being stopped`, 1));
+      this.#queue.rejectAll(this.#ending());
+      this.#readiness.rejectAll(this.#ending());
     }
     await this.#crew.want(0);
     await this.#source.close();
@@ -189,6 +204,10 @@ export class Service {
   #noWorker(error: Error): Problem {
     const reason = `no worker of ${this.name} can be started: ${error.message}`;
     return new Problem(503, "no_worker", reason, this.#crew.retryAfter);
+  }
+
+  #ending(): Problem {
+    return new Problem(503, "closing", `${this.name} is being stopped`, 1);
   }
 
   #late(): Problem {

@@ -13,18 +13,13 @@ const HALF_OPEN_MS = 5_000;
  * Hands a request for another protocol, such as WebSocket, to a worker, and joins the two connections if it agrees; an answer that
  * refuses is passed on. Never rejects.
  */
-export async function forwardUpgrade(
-  exchange: Exchange,
-  client: Duplex,
-  head: Buffer,
-  trusted: boolean,
-): Promise<void> {
+export async function forwardUpgrade(exchange: Exchange, client: Duplex, head: Buffer): Promise<void> {
   client.on("error", () => undefined);
   client.once("close", () => exchange.clientGone());
   try {
     const slot = await exchange.slot();
     try {
-      await new Upgrade(exchange, client, head, slot).run(requestHeaders(exchange.request, trusted));
+      await new Upgrade(exchange, client, head, slot).run(requestHeaders(exchange.request, exchange.trusted));
     } catch (error) {
       slot.worker.failures++;
       throw problemOf(error as Error, slot);
@@ -66,7 +61,9 @@ class Upgrade implements Dispatcher.DispatchHandler {
     return new Promise<void>((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
-      this.#slot.worker.dispatch({ method, path: url, headers, upgrade: own.upgrade ?? "websocket" }, this);
+      const { worker } = this.#slot;
+      const all = [...headers, ...worker.headers];
+      worker.dispatch({ method, path: url, headers: all, upgrade: own.upgrade ?? "websocket" }, this);
     });
   }
 

@@ -4,6 +4,8 @@ import type { Duplex } from "node:stream";
 export interface EdgeWorker {
   /** Opens a connection to it. Rejects when nothing listens. */
   connect(signal?: AbortSignal): Promise<Duplex>;
+  /** What it is told with each request besides the client's own headers, as name, value, name, value. */
+  readonly headers?: readonly string[];
   /** Resolves once it serves no more, and says why when that was by itself. Never rejects. */
   readonly ended: Promise<Error | undefined>;
   /** Ends it in order; resolves when nothing of it is left. Never rejects. */

@@ -63,6 +63,10 @@ export class Worker {
     return new Worker(id, upstream, pool);
   }
 
+  get headers(): readonly string[] {
+    return this.#upstream.headers ?? [];
+  }
+
   get ended(): Promise<Error | undefined> {
     return this.#upstream.ended;
   }

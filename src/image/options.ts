@@ -47,7 +47,7 @@ export interface BakeOptions extends LongWork, GuestSettings {
   registryAuth?: RegistryAuth | undefined;
   /** At which moment the snapshot is taken; `start` by default. */
   ready?: Ready | undefined;
-  /** The TCP port that the image's own command listens on, 80 by default. */
+  /** The TCP port that the image's own command listens on; by default the lowest that the image exposes, else 80. */
   guestPort?: number | undefined;
   /** How long `ready: "listener"` waits for it, in milliseconds; a minute by default. */
   readyTimeoutMs?: number | undefined;

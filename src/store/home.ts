@@ -12,6 +12,8 @@ export interface Home {
   volumes: string;
   run: string;
   vms: string;
+  /** The local authority for TLS. */
+  tls: string;
   /** Which snapshots there are outside of this home. */
   roots: string;
 }
@@ -33,6 +35,7 @@ export function home(env: NodeJS.ProcessEnv = process.env): Home {
     volumes: join(root, "volumes"),
     run: join(root, "run"),
     vms: join(root, "vms"),
+    tls: join(root, "tls"),
     roots: join(root, "roots"),
   };
 }

@@ -15,4 +15,4 @@ export {
 } from "./run-configuration.js";
 export type { StagedFile } from "./stage.js";
 export { type CapturedVm, type PooledVm, Vm, type VmOrigin, type WriteFileOptions } from "./vm.js";
-export { Workload } from "./workload.js";
+export { type OutputListener, Workload } from "./workload.js";
