@@ -74,7 +74,7 @@ module.exports = {
     mayOnlyUse("maintenance", ["assets", "image", "machine", "memory", "oci", "rootfs", "store"]),
     mayOnlyUse("daemon", ["edge", "guest", "image", "mounts", "network", "store", "vm", "volumes"]),
     mayOnlyUse("edge", ["image", "network", "store", "vm"]),
-    mayOnlyUse("vm", ["machine", "guest", "image", "network"]),
+    mayOnlyUse("vm", ["machine", "guest", "image", "network", "rootfs", "store"]),
     {
       name: "cli-uses-the-library",
       comment: "The command line has no logic of its own: it calls what the library exports.",

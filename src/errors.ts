@@ -110,6 +110,16 @@ export class GuestFileError extends SupermachineError {
   }
 }
 
+/** Files could not be copied into or out of a guest because of those on this machine: `path` is what cannot be read, written or made. */
+export class CopyError extends SupermachineError {
+  readonly path: string;
+
+  constructor(message: string, details: ErrorDetails & { path: string }) {
+    super("ERR_SUPERMACHINE_COPY", message, details);
+    this.path = details.path;
+  }
+}
+
 /** A disk is full. Nothing half-written stays; once there is space, the same works. `path` is what there was no space for. */
 export class NoSpaceError extends SupermachineError {
   readonly path: string;

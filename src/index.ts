@@ -11,6 +11,8 @@ export {
   parseRestartPolicy,
   parseSignal,
   type ReadyProbe,
+  type RemoteCopyOptions,
+  type RemoteCopyResult,
   RemoteExecFailure,
   RemoteProcess,
   type RestartPolicy,
@@ -47,6 +49,7 @@ export {
 } from "./edge/index.js";
 export * from "./errors.js";
 export {
+  type CopyFigures,
   ExecFailure,
   type FileEvent,
   type FileInfo,
@@ -116,13 +119,19 @@ export { parseEgressPolicy, parsePublish } from "./network/index.js";
 export { type PullPolicy, parseRegistryAuth, type RegistryAuth } from "./oci/index.js";
 export type { AcquireOptions, Latency, PoolOptions, PoolStats } from "./pool/index.js";
 export type { LayerState, LongWork, OnProgress, ProgressEvent, ProgressPhase, Retry } from "./progress.js";
+export type { Exclude } from "./rootfs/index.js";
 export { type CodesignResult, codesignQemu, type SetupResult, setup } from "./setup.js";
 export { home } from "./store/index.js";
 export { version } from "./version.js";
 export {
   type AttachableProcess,
+  type CopyInOptions,
+  type CopyOutOptions,
+  type CopyProgress,
   type ExecOptions,
   type ExitStatus,
+  type Extracted,
+  type ExtractOptions,
   type Fork,
   type ForkFailure,
   type ForkOptions,
@@ -138,6 +147,7 @@ export {
   type RunConfiguration,
   type RunOptions,
   type RunResult,
+  type SkipReason,
   type StagedFile,
   Vm,
   VmFiles,

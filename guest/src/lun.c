@@ -55,7 +55,7 @@ int lun_listen(void) {
 void lun_rescan(uint16_t lun) {
   char path[64], what[32];
   snprintf(path, sizeof path, "/sys/class/scsi_host/host%d/scan", controller);
-  int length = snprintf(what, sizeof what, "0 0 %u", lun);
+  int length = snprintf(what, sizeof what, "0 %u %u", lun >> 8, lun & 255);
   int fd = open(path, O_WRONLY | O_CLOEXEC);
   if (fd < 0) return;
   /* A LUN that is not there yet announces itself later. */
@@ -65,7 +65,7 @@ void lun_rescan(uint16_t lun) {
 
 int lun_find(uint16_t lun, char path[64]) {
   char folder[96];
-  snprintf(folder, sizeof folder, "/sys/bus/scsi/devices/%d:0:0:%u/block", controller, lun);
+  snprintf(folder, sizeof folder, "/sys/bus/scsi/devices/%d:0:%u:%u/block", controller, lun >> 8, lun & 255);
   DIR *block = opendir(folder);
   if (!block) return ENOENT;
   int error = ENOENT;

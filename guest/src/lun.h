@@ -1,4 +1,7 @@
-/* Disks of the virtio-scsi controller, by LUN. */
+/*
+ * Disks of the virtio-scsi controller, by number: target and LUN in one, 8 bits each. Events of the controller say LUNs above 255 in a way of their
+ * own, which Linux takes for other disks.
+ */
 #ifndef LUN_H
 #define LUN_H
 

@@ -148,6 +148,18 @@ static const char *volume_field(struct volume_request *volume, struct field *fie
   }
 }
 
+static const char *copy_field(struct copy_request *copy, struct field *field) {
+  switch (field->tag) {
+    case 1: READ_UINT(field, copy->lun); return copy->lun > LUN_MAX ? "a LUN above 16383" : NULL;
+    case 2: return read_string(field, PATH_LENGTH_MAX, &copy->path);
+    case 3: READ_UINT(field, copy->flags); return (copy->flags & ~(uint32_t)COPY_FLAGS) ? "an unknown copy flag" : NULL;
+    case 4: READ_UINT(field, copy->timeout_ms); return NULL;
+    case 5: return read_string(field, PATH_LENGTH_MAX, &copy->on_disk);
+    case 6: return read_string(field, USER_LENGTH_MAX, &copy->owner);
+    default: return unknown(field);
+  }
+}
+
 static const char *fuse_field(struct fuse_request *fuse, struct field *field) {
   switch (field->tag) {
     case 1: return read_string(field, PATH_LENGTH_MAX, &fuse->path);
@@ -193,6 +205,8 @@ static const char *open_field(struct request *request, struct field *field) {
     case KIND_SHUTDOWN: return shutdown_field(request, field);
     case KIND_AWAIT_LISTENER: return listener_field(&request->listener, field);
     case KIND_VOLUME: return volume_field(&request->volume, field);
+    case KIND_COPY_IN:
+    case KIND_COPY_OUT: return copy_field(&request->copy, field);
     case KIND_FUSE: return fuse_field(&request->fuse, field);
     case KIND_PLAN: return plan_field(&request->exec, field);
     case KIND_ATTACH: return attach_field(request, field);
@@ -209,7 +223,7 @@ static const char *open_field(struct request *request, struct field *field) {
 static bool is_known(uint16_t kind) {
   bool of_network = kind >= KIND_NETWORK && kind <= KIND_CONNECT_UDP;
   bool of_processes = kind >= KIND_PLAN && kind <= KIND_FILE_WATCH;
-  bool other = kind == KIND_AWAIT_LISTENER || kind == KIND_VOLUME || kind == KIND_FUSE;
+  bool other = kind == KIND_AWAIT_LISTENER || (kind >= KIND_VOLUME && kind <= KIND_COPY_OUT) || kind == KIND_FUSE;
   return (kind >= KIND_EXEC && kind <= KIND_SHUTDOWN) || of_network || of_processes || other;
 }
 
@@ -236,6 +250,8 @@ static const char *missing(const struct request *request) {
   const char *wrong = missing_of_file(request);
   if (wrong) return wrong;
   if (request->kind == KIND_VOLUME && (!request->volume.path || request->volume.path[0] != '/')) return "no absolute path";
+  bool copies = request->kind == KIND_COPY_IN || request->kind == KIND_COPY_OUT;
+  if (copies && (!request->copy.path || request->copy.path[0] != '/')) return "no absolute path";
   if (request->kind == KIND_FUSE && (!request->fuse.path || request->fuse.path[0] != '/')) return "no absolute path";
   if (request->kind == KIND_ACCEPT && request->accept.syn.length == 0) return "no SYN";
   bool connects = request->kind == KIND_CONNECT || request->kind == KIND_CONNECT_UDP;

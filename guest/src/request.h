@@ -24,6 +24,8 @@ enum request_kind {
   KIND_FILE_WATCH,
   KIND_AWAIT_LISTENER = 40,
   KIND_VOLUME = 48,
+  KIND_COPY_IN,
+  KIND_COPY_OUT,
   KIND_FUSE = 56,
 };
 
@@ -34,6 +36,7 @@ enum change_flag { CHANGE_PARENTS = 1, CHANGE_RECURSIVE = 2, CHANGE_FORCE = 4, C
 enum list_flag { LIST_RECURSIVE = 1, LIST_FOLLOW = 2, LIST_SELF = 4, LIST_FLAGS = 7 };
 enum watch_flag { WATCH_RECURSIVE = 1, WATCH_FLAGS = 1 };
 enum mount_flag { MOUNT_READ_ONLY = 1, MOUNT_FLAGS = 1 };
+enum copy_flag { COPY_XATTRS = 1, COPY_FOLLOW = 2, COPY_FLAGS = 3 };
 enum control_operation { CONTROL_SIGNAL = 1, CONTROL_RESIZE, CONTROL_DETACH };
 
 enum {
@@ -149,6 +152,16 @@ struct volume_request {
   uint16_t lun;
 };
 
+/* Files that are copied from the disk that is a LUN, or to it. */
+struct copy_request {
+  const char *path;   /* in the workload's root */
+  const char *on_disk; /* what is copied from there, NULL for all of it; or what it is called there */
+  const char *owner;  /* of all that is written; NULL: as it is on the disk */
+  uint32_t flags;
+  uint32_t timeout_ms;
+  uint16_t lun;
+};
+
 /* A folder of the host at `path`, its files shown as the user's. */
 struct fuse_request {
   const char *path;
@@ -178,6 +191,7 @@ struct request {
     struct listener_request listener;
     struct volume_request volume;
     struct fuse_request fuse;
+    struct copy_request copy;
     struct signal_request signal;
     struct network_request network;
     struct accept_request accept;

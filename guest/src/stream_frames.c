@@ -5,6 +5,8 @@
 #include "link.h"
 #include "pty.h"
 
+#include <signal.h>
+
 static const char *known(const struct link *link, const struct frame *frame) {
   return frame->stream % 2 == 1 && frame->stream <= link->highest ? NULL : "a stream that was never opened";
 }
@@ -52,6 +54,10 @@ const char *stream_control(struct link *link, const struct frame *frame, uint8_t
   if (wrong) return wrong;
   struct stream *stream = stream_find(link, frame->stream);
   if (!stream) return known(link, frame);
+  bool copies = stream->kind == KIND_COPY_IN || stream->kind == KIND_COPY_OUT;
+  /* A copy that is to end cleans up behind it before it says that it has. */
+  if (copies && request.operation == CONTROL_SIGNAL) stream_signal(stream, SIGTERM, false);
+  if (copies) return request.operation == CONTROL_SIGNAL ? NULL : "a CONTROL that is not for a copy";
   if (stream->kind != KIND_EXEC) return "a CONTROL for a stream that is not a command";
   if (request.operation == CONTROL_DETACH) stream_detach(stream);
   else if (request.operation == CONTROL_SIGNAL) stream_signal(stream, (int)request.signal, request.group);

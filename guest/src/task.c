@@ -128,6 +128,8 @@ static _Noreturn void run_built_in(const struct request *request, const struct e
   if (request->kind == KIND_ASSEMBLE) assemble_run(&request->assemble);
   if (request->kind == KIND_SHUTDOWN) shutdown_run(request->grace_ms);
   if (request->kind == KIND_VOLUME) volume_run(&request->volume);
+  if (request->kind == KIND_COPY_IN) copy_in_run(&request->copy);
+  if (request->kind == KIND_COPY_OUT) copy_out_run(&request->copy);
   if (request->kind == KIND_AWAIT_LISTENER) listener_run(&request->listener);
   enter_workload();
   if (request->kind == KIND_FUSE) fuse_mount_run(&request->fuse);
@@ -193,7 +195,8 @@ static int make_terminal(struct ends *ends, const struct exec_request *exec) {
 }
 
 static bool says_much(enum request_kind kind) {
-  return kind == KIND_FILE_READ || kind == KIND_PROCESSES || kind == KIND_FILE_LIST || kind == KIND_FILE_WATCH;
+  bool copies = kind == KIND_COPY_IN || kind == KIND_COPY_OUT;
+  return copies || kind == KIND_FILE_READ || kind == KIND_PROCESSES || kind == KIND_FILE_LIST || kind == KIND_FILE_WATCH;
 }
 
 static int make_ends(struct ends *ends, const struct request *request) {

@@ -37,6 +37,8 @@ _Noreturn void file_write_run(const struct file_request *request);
 _Noreturn void assemble_run(const struct assemble_request *request);
 _Noreturn void listener_run(const struct listener_request *request);
 _Noreturn void volume_run(const struct volume_request *request);
+_Noreturn void copy_in_run(const struct copy_request *request);
+_Noreturn void copy_out_run(const struct copy_request *request);
 _Noreturn void shutdown_run(uint32_t grace_ms);
 _Noreturn void processes_run(void);
 _Noreturn void change_run(const struct change_request *request);

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "lun.h"
+#include "disk.h"
 #include "paths.h"
 #include "task.h"
 #include "workload.h"
@@ -16,22 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* From linux/mount.h, which cannot be included beside the C library's own header; the numbers are the same on all architectures. */
-enum {
-  NR_MOVE_MOUNT = 429,
-  NR_FSOPEN = 430,
-  NR_FSCONFIG = 431,
-  NR_FSMOUNT = 432,
-  CLOEXEC = 1,
-  SET_FLAG = 0,
-  SET_STRING = 1,
-  CREATE = 6,
-  ATTRIBUTE_READ_ONLY = 1,
-  ATTRIBUTE_NO_DEVICES = 4,
-  FROM_EMPTY_PATH = 4,
-};
-
-enum { DEFAULT_TIMEOUT_MS = 10000, WAIT_MS = 20 };
+enum { NR_MOVE_MOUNT = 429, FROM_EMPTY_PATH = 4 };
 
 #define EXT4_RESIZE _IOW('f', 16, uint64_t)
 
@@ -40,48 +25,25 @@ static _Noreturn void cannot(const char *doing, const char *path) {
   task_fail(error, STAGE_OTHER, "%s %.200s: %s", doing, path, strerror(error));
 }
 
-/* Bytes of the device; 0 while it is not there or has no content yet. */
-static uint64_t size_of(const char *device) {
-  uint64_t size = 0;
-  int fd = open(device, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
-  if (ioctl(fd, BLKGETSIZE64, &size) < 0) size = 0;
-  close(fd);
-  return size;
-}
-
 static uint64_t wait_for(const struct volume_request *request, char device[64]) {
-  int64_t end = now_ms() + (request->timeout_ms ? request->timeout_ms : DEFAULT_TIMEOUT_MS);
-  errno = lun_listen();
-  if (errno) cannot("listening for disks of", "the virtio-scsi controller");
-  if (lun_find(request->lun, device) != 0) lun_rescan(request->lun);
-  for (;;) {
-    uint64_t size = lun_find(request->lun, device) == 0 ? size_of(device) : 0;
-    if (size > 0) return size;
-    if (now_ms() >= end) task_fail(ETIMEDOUT, STAGE_OTHER, "the volume for %.200s (LUN %u): no such disk appeared in time", request->path, request->lun);
-    lun_wait(WAIT_MS);
-  }
-}
-
-static void set(int context, unsigned command, const char *key, const char *value) {
-  if (syscall(NR_FSCONFIG, context, command, key, value, 0) < 0) cannot("setting up the file system,", key);
+  uint64_t size = disk_await(request->lun, request->timeout_ms, device);
+  if (size > 0) return size;
+  if (errno != ETIMEDOUT) cannot("listening for disks of", "the virtio-scsi controller");
+  task_fail(ETIMEDOUT, STAGE_OTHER, "the volume for %.200s (LUN %u): no such disk appeared in time", request->path, request->lun);
 }
 
 /* A mount that is nowhere yet: the device has a name only here, in the agent's own root. */
 static int mount_device(const char *device, const struct volume_request *request) {
   bool read_only = (request->flags & MOUNT_READ_ONLY) != 0;
-  int context = (int)syscall(NR_FSOPEN, "ext4", CLOEXEC);
-  if (context < 0) cannot("preparing to mount", "a volume");
-  set(context, SET_STRING, "source", device);
-  set(context, SET_STRING, "errors", "remount-ro");
-  if (read_only) set(context, SET_FLAG, "ro", NULL);
-  /* What is deleted shrinks the file on the host; what was never used is not written there. */
-  else set(context, SET_FLAG, "discard", NULL);
-  set(context, SET_FLAG, "noinit_itable", NULL);
-  if (syscall(NR_FSCONFIG, context, CREATE, NULL, NULL, 0) < 0) cannot("mounting the volume for", request->path);
-  int mount = (int)syscall(NR_FSMOUNT, context, CLOEXEC, ATTRIBUTE_NO_DEVICES | (read_only ? ATTRIBUTE_READ_ONLY : 0));
+  const struct mount_option options[] = {
+    {"errors", "remount-ro"},
+    /* What is deleted shrinks the file on the host; what was never used is not written there. */
+    {read_only ? "ro" : "discard", NULL},
+    {"noinit_itable", NULL},
+    {NULL, NULL},
+  };
+  int mount = disk_mount("ext4", device, options, DISK_NO_DEVICES | (read_only ? DISK_READ_ONLY : 0));
   if (mount < 0) cannot("mounting the volume for", request->path);
-  close(context);
   return mount;
 }
 

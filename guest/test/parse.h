@@ -78,6 +78,12 @@ static void check_request(const struct request *request, const uint8_t *payload,
       check(request->volume.lun <= LUN_MAX && request->volume.path[0] == '/');
       check(strlen(request->volume.path) <= PATH_LENGTH_MAX);
       break;
+    case KIND_COPY_IN:
+    case KIND_COPY_OUT:
+      check(request->copy.lun <= LUN_MAX && request->copy.path[0] == '/' && strlen(request->copy.path) <= PATH_LENGTH_MAX);
+      check(!request->copy.on_disk || strlen(request->copy.on_disk) <= PATH_LENGTH_MAX);
+      check(!request->copy.owner || strlen(request->copy.owner) <= USER_LENGTH_MAX);
+      break;
     case KIND_FUSE:
       check(request->fuse.path[0] == '/' && strlen(request->fuse.path) <= PATH_LENGTH_MAX);
       check(!request->fuse.user || strlen(request->fuse.user) <= USER_LENGTH_MAX);

@@ -21,6 +21,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./exec.js")).execCommand(),
   },
   {
+    name: "cp",
+    description: "copy files into a VM that runs in the background, or out of it",
+    load: async () => (await import("./cp.js")).cpCommand(),
+  },
+  {
     name: "ps",
     description: "list the VMs that run in the background",
     load: async () => (await import("./ps.js")).psCommand(),

@@ -5,8 +5,8 @@ import type { Duplex } from "node:stream";
 import { json } from "node:stream/consumers";
 import { SupermachineError, UsageError } from "../errors.js";
 
-/** What a client may ask of a supervisor: by `METHOD /path`, with JSON both ways. */
-export type Routes = Record<string, (body: unknown) => Promise<unknown>>;
+/** What a client may ask of a supervisor: by `METHOD /path`, with JSON both ways. The signal aborts when the client goes away. */
+export type Routes = Record<string, (body: unknown, signal: AbortSignal) => Promise<unknown>>;
 
 /** The word a client upgrades a connection to, for the raw stream of an exec. */
 export const EXEC_PROTOCOL = "supermachine-exec";
@@ -39,13 +39,15 @@ async function answer(routes: Routes, request: IncomingMessage, response: Server
   const send = (status: number, body: unknown) => {
     response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body ?? null));
   };
+  const gone = new AbortController();
+  response.once("close", () => gone.abort(new Error("the client went away")));
   try {
     const route = routes[`${request.method} ${request.url}`];
     if (!route) return send(404, { message: `the supervisor knows no ${request.method} ${request.url}` });
     if (Number(request.headers["content-length"] ?? 0) > MAX_BODY)
       return send(413, { message: "the request is too large" });
     const body = request.headers["content-length"] === "0" || request.method === "GET" ? {} : await json(request);
-    send(200, await route(body));
+    send(200, await route(body, gone.signal));
   } catch (error) {
     const known = SupermachineError.is(error);
     const status = error instanceof UsageError ? 400 : 500;

@@ -1,3 +1,4 @@
+export type { RemoteCopyOptions, RemoteCopyResult } from "./copy.js";
 export type { DetachedOptions, HealthOptions } from "./detached-spec.js";
 export { type EventOptions, readEvents, type VmEvent } from "./events.js";
 export { findVm, listVms } from "./find-vm.js";

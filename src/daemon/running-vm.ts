@@ -1,10 +1,12 @@
 import { join } from "node:path";
+import type { Readable, Writable } from "node:stream";
 import * as v from "valibot";
 import { UsageError, VmError } from "../errors.js";
 import type { ProcessInfo } from "../guest/index.js";
 import { checkName } from "../image/index.js";
 import { home } from "../store/index.js";
 import { ask, openExec } from "./control-client.js";
+import { RemoteCopy, type RemoteCopyOptions, type RemoteCopyResult } from "./copy.js";
 import { recordEvent } from "./events.js";
 import type { ExecRequest } from "./exec-request.js";
 import { type ForkVmOptions, forkVm } from "./fork-vm.js";
@@ -43,6 +45,30 @@ export class RunningVm {
     if (argv.length === 0) throw new UsageError("there is no command to run: argv is empty");
     const socket = await openExec(await this.#socket(), signal);
     return RemoteProcess.start(socket, { argv: [...argv], ...rest }, signal);
+  }
+
+  /** Copies a file or a folder into it, as {@link Vm.copyIn}. @throws VmError, UsageError */
+  async copyIn(hostPath: string, guestPath: string, options: RemoteCopyOptions = {}): Promise<RemoteCopyResult> {
+    return (await this.#copy()).in(hostPath, guestPath, options);
+  }
+
+  /** Copies what a tar archive holds into a folder of it. */
+  async copyInArchive(
+    archive: Readable,
+    guestPath: string,
+    options: RemoteCopyOptions = {},
+  ): Promise<RemoteCopyResult> {
+    return (await this.#copy()).archiveIn(archive, guestPath, options);
+  }
+
+  /** Copies a file or a folder out of it, as {@link Vm.copyOut}. */
+  async copyOut(guestPath: string, hostPath: string, options: RemoteCopyOptions = {}): Promise<RemoteCopyResult> {
+    return (await this.#copy()).out(guestPath, hostPath, options);
+  }
+
+  /** Writes a tar archive of a file or a folder of it. The guest made it: whoever unpacks it takes care. */
+  async copyOutArchive(guestPath: string, output: Writable, options: RemoteCopyOptions = {}): Promise<void> {
+    await (await this.#copy()).archiveOut(guestPath, output, options);
   }
 
   /** What its workload wrote. */
@@ -142,6 +168,10 @@ export class RunningVm {
       if (Date.now() > end) throw new VmError(`the VM ${this.name} did not end within ${limitMs} ms`);
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
+  }
+
+  async #copy(): Promise<RemoteCopy> {
+    return new RemoteCopy(await this.#socket());
   }
 
   async #socket(): Promise<string> {

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import type { Routes } from "./control-server.js";
+import { serveCopy } from "./copy.js";
 import { statsOf } from "./stats.js";
 import type { Supervisor } from "./supervisor.js";
 
@@ -13,6 +14,10 @@ export function routesOf(supervisor: Supervisor): Routes {
     "GET /vm": async () => supervisor.record,
     "POST /stop": async (body) => supervisor.stop(v.parse(StopRequest, body).graceMs),
     "POST /kill": async (body) => supervisor.kill(v.parse(KillRequest, body).signal as NodeJS.Signals | number),
+    "POST /copy": async (body, signal) => {
+      supervisor.requireAwake();
+      return serveCopy(supervisor.current().vm, body, signal);
+    },
     "POST /pause": () => supervisor.pause(),
     "POST /resume": () => supervisor.resume(),
     "POST /snapshot": async (body) => {

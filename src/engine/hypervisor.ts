@@ -20,7 +20,7 @@ export interface RamFile {
   shared: boolean;
 }
 
-/** A disk, seen by the guest as LUN `lun` of its SCSI controller: a layer, which is read-only and anybody's, or a volume. */
+/** A disk, seen by the guest as `lun` (target and LUN in one, 8 bits each) of its SCSI controller: a layer, which is read-only and anybody's, or a volume. */
 export interface Disk {
   lun: number;
   path: string;
@@ -56,6 +56,8 @@ export interface Worker {
   consoleBytes(): number;
   /** Adds disks to a waiting or running guest. */
   attachDisks(disks: readonly Disk[]): Promise<void>;
+  /** Takes a disk away from a running guest; resolves when its file is not used any more. */
+  detachDisk(disk: Disk): Promise<void>;
   /** Loads a device state into a waiting worker and lets the guest run. RAM must be in place already. */
   loadDeviceState(state: Uint8Array): Promise<void>;
   /** Writes everything but RAM to a new file. The guest must be paused. */

@@ -2,6 +2,14 @@ import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { VmError } from "../errors.js";
 import { type AssembleRequest, encodeAssemble, encodeShutdown } from "./assemble.js";
+import {
+  type CopyFigures,
+  type CopyInRequest,
+  type CopyOptions,
+  type CopyOutRequest,
+  copyIn,
+  copyOut,
+} from "./copy.js";
 import type { ExecRequest } from "./exec-request.js";
 import { decodeFailure, ResultKind } from "./failure.js";
 import { FieldWriter } from "./fields.js";
@@ -124,6 +132,16 @@ export class Agent {
   async mountVolume(request: VolumeRequest, options: { signal?: AbortSignal } = {}): Promise<void> {
     const what = `mount a volume at ${request.path}`;
     await this.#request(encodeVolume(request), what, MOUNT_TIMEOUT_MS, options.signal);
+  }
+
+  /** Copies what is on a disk with EROFS into the workload's root. Rejects with GuestFileError or VmError. */
+  copyIn(request: CopyInRequest, options: CopyOptions = {}): Promise<CopyFigures> {
+    return copyIn(this.#bulk, request, options);
+  }
+
+  /** Copies files of the workload's root to a disk, as a tar archive of the given length. Rejects with GuestFileError or VmError. */
+  copyOut(request: CopyOutRequest, options: CopyOptions = {}): Promise<CopyFigures & { length: number }> {
+    return copyOut(this.#bulk, request, options);
   }
 
   /** Mounts a file system of the host's in the workload's root; `handler` serves it from then on. Rejects with VmError. */

@@ -1,6 +1,7 @@
 export { Agent, type ConnectOptions, type SessionIdentity } from "./agent.js";
 export type { AssembleRequest, ExtraFile } from "./assemble.js";
 export { GuestConnection, GuestConnectionError } from "./connection.js";
+export type { CopyFigures, CopyInRequest } from "./copy.js";
 export { addressBytes, type End, type Ends, reversed } from "./ends.js";
 export { errnoName, errnoNumber, signalName, signalNumber } from "./errno.js";
 export type { ExecRequest, ResourceLimit } from "./exec-request.js";

@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Disk, Worker, WorkerExit } from "../engine/index.js";
@@ -12,6 +13,15 @@ import type { Template } from "./template.js";
 
 const FIRST_ANSWER_TIMEOUT_MS = 60_000;
 const SHUTDOWN_TIMEOUT_MS = 10_000;
+
+/** Above those of layers and volumes, up to the last one that the agent knows. */
+const FIRST_LENT_LUN = 1024;
+const LENT_LUNS = 15_000;
+
+/** A disk that a guest has for a while. */
+export interface LentDisk extends AsyncDisposable {
+  readonly lun: number;
+}
 
 /** Names of the files that make up a captured guest. */
 export const CAPTURE_FILES = { delta: "memory.delta", deviceState: "device.state" } as const;
@@ -45,6 +55,8 @@ export class Machine {
   readonly #memory: Disposable;
   #disks: Disk[];
   #hasVolumes = false;
+  readonly #lent = new Set<number>();
+  readonly #lentBefore = new Set<number>();
   #stopped: Promise<void> | undefined;
   #paused = false;
   #lastTurn: Promise<unknown> = Promise.resolve();
@@ -149,6 +161,41 @@ export class Machine {
     await this.#worker.attachDisks([disk]);
   }
 
+  /**
+   * Gives the running guest a disk for a while: a file that it reads, or `writable`. Whoever asked disposes of it when the guest does not
+   * use it any more; until then the guest cannot be captured.
+   */
+  async lendDisk(path: string, { writable = false } = {}): Promise<LentDisk> {
+    const lun = this.#unusedLun();
+    const disk: Disk = { lun, path, ...(writable && { volume: "writable" as const }) };
+    this.#lent.add(lun);
+    const giveBack = async () => {
+      // With its process the disk is gone as well.
+      await Promise.race([this.#worker.detachDisk(disk), this.#worker.exited]).catch((error: unknown) => {
+        if (!this.#stopped) throw error;
+      });
+      this.#lent.delete(lun);
+    };
+    try {
+      await this.#worker.attachDisks([disk]);
+    } catch (error) {
+      this.#lent.delete(lun);
+      throw error;
+    }
+    return { lun, [Symbol.asyncDispose]: giveBack };
+  }
+
+  /** Not the number of a former disk, of this guest or of the one that it was forked from: its kernel may not have let go of that yet. */
+  #unusedLun(): number {
+    if (this.#lentBefore.size > LENT_LUNS / 2) this.#lentBefore.clear();
+    for (;;) {
+      const lun = FIRST_LENT_LUN + randomInt(LENT_LUNS);
+      if (this.#lentBefore.has(lun) || this.#lent.has(lun)) continue;
+      this.#lentBefore.add(lun);
+      return lun;
+    }
+  }
+
   /** Whether the guest stands still because of {@link pause}. */
   get paused(): boolean {
     return this.#paused;
@@ -201,6 +248,10 @@ export class Machine {
     if (this.#hasVolumes)
       throw new VmError("a microVM with volumes cannot be captured: a part of their content is in its memory", {
         hint: "Take snapshots and forks of a VM without volumes, and give each VM that is started from them its own.",
+      });
+    if (this.#lent.size > 0)
+      throw new VmError("a microVM cannot be captured while files are copied into it or out of it", {
+        hint: "Take the snapshot or the fork when the copy is done.",
       });
     const started = this.#paused ? performance.now() : await this.#halt();
     let delta: Delta;

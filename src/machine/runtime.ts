@@ -9,6 +9,9 @@ import { chooseAccelerator } from "./accelerators.js";
 /** What the device states of captures in memory end in, for the moment in which they are files. */
 export const DEVICE_STATE = "state";
 
+/** What the disks end in that carry files into guests and out of them. */
+export const COPY_DISK = "copy";
+
 /** What machines are made with on this host. */
 export interface Runtime {
   assets: Assets;
@@ -29,7 +32,7 @@ export interface BroughtGuest extends GuestFiles {
 export async function openRuntime(work: LongWork = {}, brought?: BroughtGuest): Promise<Runtime> {
   const { run, templates, assets: assetsFolder } = home();
   const assets = brought ? await assetsWith(brought, work) : await ensureAssets(work);
-  const scratch = [RAM_COPY, DEVICE_STATE].map((extension) => sweepScratch(run, extension));
+  const scratch = [RAM_COPY, DEVICE_STATE, COPY_DISK].map((extension) => sweepScratch(run, extension));
   await Promise.all([sweepLeases(), ...scratch, sweepPartials(templates), sweepPartials(assetsFolder)]);
   const hypervisor = new Qemu(assets.qemu.path, assets.qemu.version);
   const emulated = brought?.accelerator === "tcg" && !process.env.SUPERMACHINE_ACCEL;

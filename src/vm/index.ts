@@ -1,4 +1,12 @@
 export type { MemoryUsage } from "../machine/index.js";
+export type {
+  CopyInOptions,
+  CopyOutOptions,
+  CopyProgress,
+  Extracted,
+  ExtractOptions,
+  SkipReason,
+} from "./copy/index.js";
 export type { ExecOptions, RunOptions, RunResult } from "./exec-options.js";
 export type { ExitStatus } from "./exit-status.js";
 export { VmFiles, type WriteStreamOptions } from "./files.js";

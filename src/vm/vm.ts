@@ -1,7 +1,7 @@
 import { posix } from "node:path";
 import type { Duplex, Readable } from "node:stream";
 import { UsageError, VmError } from "../errors.js";
-import type { ProcessInfo, SessionIdentity } from "../guest/index.js";
+import type { CopyFigures, ProcessInfo, SessionIdentity } from "../guest/index.js";
 import type { Image } from "../image/index.js";
 import { type ForkedMachines, isolation, type Machine, type MemoryUsage } from "../machine/index.js";
 import {
@@ -18,6 +18,15 @@ import {
   type PublishOptions,
   watchListeningPorts,
 } from "../network/index.js";
+import {
+  type CopyInOptions,
+  type CopyOutOptions,
+  copyIn,
+  copyInArchive,
+  copyOut,
+  copyOutArchive,
+  type Extracted,
+} from "./copy/index.js";
 import { type ExecOptions, execRequest, type RunOptions, type RunResult } from "./exec-options.js";
 import { VmFiles } from "./files.js";
 import { cloneIdentities, type Fork, type ForkOptions, forkOf } from "./fork.js";
@@ -203,6 +212,44 @@ export class Vm implements AsyncDisposable {
   }
 
   /**
+   * Copies a file or a folder with all below it into the guest, of any size and number of files, with owners, modes, times, extended
+   * attributes, links and holes. The destination is as docker cp has it: in a folder that is there the copy gets its own name, else it
+   * gets the destination's; `FOLDER/.` means what is in the folder. Files that are there are replaced, folders merged.
+   * A folder that was not there is there as a whole or not at all. Gives what was copied.
+   * @throws CopyError for what cannot be read here, GuestFileError, NoSpaceError, VmError
+   */
+  async copyIn(hostPath: string, guestPath: string, options: CopyInOptions = {}): Promise<CopyFigures> {
+    return copyIn(this.#machine, hostPath, this.#copyPath(guestPath), options);
+  }
+
+  /**
+   * Copies a file or a folder with all below it out of the guest, to where docker cp would put it. What the guest sends is taken for
+   * hostile: nothing is made but below the destination, no link is followed, devices and pipes are left out, and so are links that lead out of the
+   * copy; set-user-ID is taken away. A destination that was not there is there as a whole or not at all.
+   * @throws GuestFileError, CopyError for what cannot be made here, NoSpaceError, VmError
+   */
+  async copyOut(guestPath: string, hostPath: string, options: CopyOutOptions = {}): Promise<Extracted> {
+    return copyOut(this.#machine, this.#copyPath(guestPath), hostPath, options);
+  }
+
+  /** Copies what is in a tar archive (plain, gzip or zstd) into a folder of the guest. @throws CopyError, GuestFileError, NoSpaceError, VmError */
+  async copyInArchive(
+    archive: AsyncIterable<Uint8Array>,
+    guestPath: string,
+    options: Pick<CopyInOptions, "owner" | "onProgress" | "signal"> = {},
+  ): Promise<CopyFigures> {
+    return copyInArchive(this.#machine, archive, this.#path(guestPath), options);
+  }
+
+  /** The same as {@link copyOut} as a tar archive, as the guest wrote it: whoever unpacks it takes care. */
+  async copyOutArchive(
+    guestPath: string,
+    options: Pick<CopyOutOptions, "followSymlinks" | "maxBytes" | "onProgress" | "signal"> = {},
+  ): Promise<Readable> {
+    return copyOutArchive(this.#machine, this.#copyPath(guestPath), options);
+  }
+
+  /**
    * Connects to a TCP port that a program of the guest listens on: at `host` if it is given, else on its loopback or its own
    * address. Ending the stream closes one direction, destroying it resets the connection.
    * @throws GuestConnectionError with the guest's `errno`, such as `ECONNREFUSED`
@@ -333,6 +380,12 @@ export class Vm implements AsyncDisposable {
   get #machine(): Machine {
     if (this.#released) throw new VmError("this microVM was given back to its pool", { hint: "Acquire another one." });
     return this.#own;
+  }
+
+  /** What follows the last slash counts. */
+  #copyPath(path: string): string {
+    const [end = ""] = /\/\.?$/.exec(path) ?? [];
+    return `${this.#path(path).replace(/\/$/, "")}${end}` || "/";
   }
 
   #path(path: string): string {

@@ -39,6 +39,9 @@ export class FakeWorker implements Worker {
   async attachDisks(disks: readonly Disk[]): Promise<void> {
     this.log.push(`attach ${disks.map(({ lun, path }) => `${lun}=${path}`).join()}`);
   }
+  async detachDisk({ lun }: Disk): Promise<void> {
+    this.log.push(`detach ${lun}`);
+  }
   async loadDeviceState(state: Uint8Array): Promise<void> {
     this.log.push(`load ${Buffer.from(state)}`);
   }

@@ -44,7 +44,7 @@ def describe(path):
         node["target"] = os.readlink(path).decode("latin1")
     if kind in ("char", "block"):
         node["device"] = f"{os.major(facts.st_rdev)}:{os.minor(facts.st_rdev)}"
-    return facts.st_ino, node
+    return (facts.st_dev, facts.st_ino), node
 
 
 listing, first = {}, {}

@@ -84,15 +84,18 @@ function volumeNode({ lun, path, volume }: Disk): Record<string, unknown> {
   };
 }
 
-/** The SCSI disk that shows a {@link blockNode} to the guest. */
+/**
+ * The SCSI disk that shows a {@link blockNode} to the guest: its number is target and LUN in one. Linux would see a LUN above 255 that is
+ * plugged in as two disks, of which one stays when it is unplugged.
+ */
 export function scsiDevice(disk: Disk): Record<string, unknown> {
   return {
     driver: "scsi-hd",
     id: `disk${disk.lun}`,
     drive: `layer${disk.lun}`,
     bus: "scsi.0",
-    "scsi-id": 0,
-    lun: disk.lun,
+    "scsi-id": disk.lun >> 8,
+    lun: disk.lun & 0xff,
   };
 }
 

@@ -16,6 +16,7 @@ interface Waiter {
 interface Message {
   QMP?: unknown;
   event?: string;
+  data?: unknown;
   return?: unknown;
   error?: { desc?: unknown };
 }
@@ -46,12 +47,19 @@ export class Qmp extends EventEmitter {
     });
   }
 
-  /** Waits for an event. Call it before the command that brings the event about. */
-  async event(name: string, timeoutMs: number): Promise<void> {
+  /** Waits for an event, of this name and with such data. Call it before the command that brings the event about. */
+  async event(
+    name: string,
+    timeoutMs: number,
+    fits: (data: Record<string, unknown>) => boolean = () => true,
+  ): Promise<void> {
     if (this.#failure) throw this.#failure;
     const timeout = AbortSignal.timeout(timeoutMs);
     try {
-      await once(this, name, { signal: timeout });
+      for (;;) {
+        const [data] = (await once(this, name, { signal: timeout })) as [Record<string, unknown>];
+        if (fits(data)) return;
+      }
     } catch (error) {
       if (!timeout.aborted) throw error;
       throw new VmError(`QEMU did not report ${name} within ${timeoutMs} ms`, { cause: error });
@@ -78,7 +86,7 @@ export class Qmp extends EventEmitter {
     }
     if (message.QMP !== undefined) return;
     if (message.event !== undefined) {
-      if (message.event !== "error") this.emit(message.event);
+      if (message.event !== "error") this.emit(message.event, isObject(message.data) ? message.data : {});
       return;
     }
     const waiter = this.#waiters.shift();

@@ -14,6 +14,7 @@ const TAIL_BYTES = 16_384;
 const QUOTED_LINES = 12;
 /** Loading a state takes milliseconds, or seconds where KVM itself is emulated. */
 const LOAD_TIMEOUT_MS = 60_000;
+const DETACH_TIMEOUT_MS = 10_000;
 
 /** A QEMU process and its control connection. */
 export class QemuWorker implements Worker {
@@ -82,6 +83,13 @@ export class QemuWorker implements Worker {
         this.#qmp.execute("device_add", scsiDevice(disk)),
       ]),
     );
+  }
+
+  async detachDisk(disk: Disk): Promise<void> {
+    const { id } = scsiDevice(disk);
+    const gone = this.#qmp.event("DEVICE_DELETED", DETACH_TIMEOUT_MS, (data) => data.device === id);
+    await Promise.all([this.#qmp.execute("device_del", { id }), gone]);
+    await this.#qmp.execute("blockdev-del", { "node-name": blockNode(disk)["node-name"] });
   }
 
   async loadDeviceState(state: Uint8Array): Promise<void> {

@@ -102,15 +102,17 @@ export interface SuperblockFields {
   volumeName: string;
   hasChunks: boolean;
   /** Of the whole image, with zeros for its first block: CRC-32 without the inversions. */
-  contentChecksum: number;
+  contentChecksum: number | undefined;
 }
 
 /** Writes the superblock into the image's first block and then its checksum, which covers the rest of the block too. */
 export function writeSuperblock(block: Buffer, fields: SuperblockFields): void {
   const at = SUPERBLOCK_OFFSET;
   block.fill(0, at, at + SUPERBLOCK_SIZE);
-  CONTENT_MAGIC.copy(block);
-  block.writeUInt32LE(fields.contentChecksum, CONTENT_MAGIC.length);
+  if (fields.contentChecksum !== undefined) {
+    CONTENT_MAGIC.copy(block);
+    block.writeUInt32LE(fields.contentChecksum, CONTENT_MAGIC.length);
+  }
   block.writeUInt32LE(MAGIC, at);
   block.writeUInt32LE(COMPAT_CHECKSUM | COMPAT_MTIME, at + 8);
   block.writeUInt8(BLOCK_BITS, at + 12);

@@ -14,20 +14,21 @@ export class OutputFile {
   readonly #file: FileHandle;
   readonly #spare: Buffer[] = [];
   readonly #inFlight: Promise<void>[] = [];
-  readonly #checksum = new ContentChecksum();
+  readonly #checksum: ContentChecksum | undefined;
   #failure: { error: unknown } | undefined;
   #buffer: Buffer;
   #filled = 0;
   #base = 0;
 
-  private constructor(file: FileHandle) {
+  private constructor(file: FileHandle, checksum: boolean) {
     this.#file = file;
+    this.#checksum = checksum ? new ContentChecksum() : undefined;
     this.#buffer = Buffer.allocUnsafeSlow(BUFFER_SIZE);
   }
 
   /** Opens `path` for writing; what was there is gone. */
-  static async create(path: string): Promise<OutputFile> {
-    return new OutputFile(await open(path, "w", 0o644));
+  static async create(path: string, { checksum = true }: { checksum?: boolean } = {}): Promise<OutputFile> {
+    return new OutputFile(await open(path, "w", 0o644), checksum);
   }
 
   /** Where the next appended byte goes. */
@@ -62,19 +63,19 @@ export class OutputFile {
 
   /** Writes somewhere else; the bytes must not change until `done` is called, or until the next {@link flushed}. */
   writeAt(position: number, bytes: Buffer, done?: () => void): void {
-    this.#checksum.add(position, bytes);
+    this.#checksum?.add(position, bytes);
     this.#start(this.#write(bytes, position).then(done));
   }
 
   /** Writes over what was written before; `change` has the bits that differ. */
   overwrite(position: number, bytes: Buffer, change: Buffer): void {
-    this.#checksum.add(position, change);
+    this.#checksum?.add(position, change);
     this.#start(this.#write(bytes, position));
   }
 
-  /** The checksum of a file of `size` bytes with what was given so far. */
-  checksum(size: number): number {
-    return this.#checksum.of(size);
+  /** The checksum of a file of `size` bytes with what was given so far; `undefined` when none is computed. */
+  checksum(size: number): number | undefined {
+    return this.#checksum?.of(size);
   }
 
   /** Waits until the disk has caught up enough for more to be produced. */
@@ -111,7 +112,7 @@ export class OutputFile {
   #flush(): void {
     if (this.#filled === 0) return;
     const buffer = this.#buffer;
-    this.#checksum.add(this.#base, buffer.subarray(0, this.#filled));
+    this.#checksum?.add(this.#base, buffer.subarray(0, this.#filled));
     this.#start(
       this.#write(buffer.subarray(0, this.#filled), this.#base).finally(() => {
         this.#spare.push(buffer);

@@ -57,9 +57,9 @@ export class ErofsWriter {
     this.#metadata = new MetadataArea(out);
   }
 
-  /** Begins an image at `path`; what was there is gone. */
-  static async create(path: string): Promise<ErofsWriter> {
-    return new ErofsWriter(await OutputFile.create(path));
+  /** Begins an image at `path`; what was there is gone. One that nobody verifies later can do without `checksum`. */
+  static async create(path: string, options: { checksum?: boolean } = {}): Promise<ErofsWriter> {
+    return new ErofsWriter(await OutputFile.create(path, options));
   }
 
   /** Begins the content of a regular file; give all of it, then call {@link addFile}. */

@@ -9,12 +9,15 @@ import { applyWhiteouts, parseWhiteout } from "./whiteout.js";
 export class LayerBuilder implements TarHandler {
   readonly #writer: ErofsWriter;
   readonly #tree: LayerTree;
+  readonly #hasWhiteouts: boolean;
   #entries = 0;
   #file: { place: Place; entry: TarEntry; content: FileContent } | undefined;
   #whiteout: Leaf | undefined;
 
-  constructor(writer: ErofsWriter, limits?: TreeLimits) {
+  /** @param options `whiteouts: false`: a name that would take another one away is one like any other */
+  constructor(writer: ErofsWriter, { limits, whiteouts = true }: { limits?: TreeLimits; whiteouts?: boolean } = {}) {
     this.#writer = writer;
+    this.#hasWhiteouts = whiteouts;
     this.#tree = new LayerTree((leaf) => writer.link(leaf, -1), limits);
   }
 
@@ -61,7 +64,7 @@ export class LayerBuilder implements TarHandler {
   }
 
   #whiteOut({ directory, name }: Place): boolean {
-    const whiteout = parseWhiteout(name);
+    const whiteout = this.#hasWhiteouts ? parseWhiteout(name) : undefined;
     if (whiteout?.kind === "opaque") directory.opaque = true;
     else if (whiteout) this.#tree.whiteOut(directory, whiteout.name);
     return whiteout !== undefined;

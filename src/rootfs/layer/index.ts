@@ -1,3 +1,4 @@
+export { writeArchiveImage } from "./archive-image.js";
 export type { LayerSource } from "./blob-source.js";
 export { type ConvertedLayer, type ConvertOptions, convertLayer, EMPTY_LAYER } from "./convert.js";
 export { decompress } from "./decompress.js";

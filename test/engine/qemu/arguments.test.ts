@@ -128,6 +128,7 @@ describe("waiting", () => {
 test("a disk is LUN n of target 0, and names its block node", () => {
   const disk = { lun: 250, path: "/x" };
   expect(scsiDevice(disk)).toMatchObject({ driver: "scsi-hd", bus: "scsi.0", "scsi-id": 0, lun: 250 });
+  expect(scsiDevice({ ...disk, lun: 0x1234 })).toMatchObject({ id: "disk4660", "scsi-id": 0x12, lun: 0x34 });
   expect(scsiDevice(disk).drive).toBe(blockNode(disk)["node-name"]);
 });
 
