@@ -15,7 +15,7 @@ interface ExecFlags {
 }
 
 const EXAMPLES = `
-TARGET is a VM's name or the beginning of one, its snapshot's name, or the image it was made from; without one it is the only VM
+TARGET is a VM's name, a port of it on this machine, its image, or the beginning of one of these names; without one it is the only VM
 that runs.
 
 Examples:

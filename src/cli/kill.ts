@@ -4,7 +4,7 @@ import { findVm, parseSignal } from "../index.js";
 /** `supermachine kill`: a signal to the workload of a VM. */
 export function killCommand(): Command {
   return new Command("kill")
-    .argument("[target...]", "VMs' names or beginnings of them, or their images; without one, the only VM")
+    .argument("[target...]", "VMs' names or beginnings of them, ports or images; without one, the only VM")
     .option("-s, --signal <signal>", "its name or number", signal, "SIGKILL")
     .addHelpText("after", "\nExample:\n  supermachine kill --signal HUP web")
     .action(async (targets: string[], { signal }: { signal: NodeJS.Signals | number }) => {

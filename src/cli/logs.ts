@@ -14,7 +14,7 @@ interface LogFlags {
 /** `supermachine logs`: what the workload of a VM in the background wrote. */
 export function logsCommand(): Command {
   return new Command("logs")
-    .argument("[target]", "a VM's name or the beginning of one, or its image; without one, the only VM")
+    .argument("[target]", "a VM's name or the beginning of one, a port or an image; without one, the only VM")
     .option("-f, --follow", "go on until the VM ends")
     .option("-n, --tail <lines>", "only the last lines", wholeNumber)
     .option(

@@ -53,7 +53,8 @@ export function goDuration(text: string): number {
 /** Parses a moment: a time such as `2026-11-21T10:00:00Z`, or an age such as `10m`. */
 export function moment(text: string): Date {
   const isAge = /^\d{1,9}[smhdw]$/.test(text);
-  const time = isAge ? Date.now() - duration(text) : Date.parse(text);
+  const isTime = /^\d{4}-\d\d-\d\d/.test(text);
+  const time = isAge ? Date.now() - duration(text) : isTime ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(time))
     throw new InvalidArgumentError("It is a time such as 2026-11-21T10:00:00Z, or an age such as 10m.");
   return new Date(time);

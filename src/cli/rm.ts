@@ -8,11 +8,13 @@ export function rmCommand(): Command {
     .option("-f, --force", "end those that run")
     .addHelpText("after", "\nExample:\n  supermachine rm web")
     .action(async (targets: string[], { force }: { force?: boolean }) => {
-      for (const target of targets) {
-        const vm = await findVm(target, { all: true });
-        if (force) await vm.stop({ graceMs: 0 });
-        await vm.remove();
-        process.stdout.write(`${vm.name}\n`);
-      }
+      const vms = await Promise.all(targets.map((target) => findVm(target, { all: true })));
+      await Promise.all(
+        vms.map(async (vm) => {
+          if (force) await vm.stop({ graceMs: 0 });
+          await vm.remove();
+          process.stdout.write(`${vm.name}\n`);
+        }),
+      );
     });
 }

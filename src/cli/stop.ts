@@ -6,7 +6,7 @@ import { onInterrupt } from "./interrupt.js";
 /** `supermachine stop`: ends VMs in order. */
 export function stopCommand(): Command {
   return new Command("stop")
-    .argument("[target...]", "VMs' names or beginnings of them, or their images; without one, the only VM")
+    .argument("[target...]", "VMs' names or beginnings of them, ports or images; without one, the only VM")
     .option("-t, --time <seconds>", "the grace (default: what --stop-grace said, else 10)", seconds)
     .addHelpText("after", "\nExamples:\n  supermachine stop web\n  supermachine stop --time 60 db")
     .action((targets: string[], { time }: { time?: number }) => stopVms(targets, time));

@@ -192,7 +192,9 @@ export class Supervisor {
         this.#stop.signal.aborted || this.#letEnd
           ? undefined
           : this.#restarts.next(exitCode, Date.now() - running.startedAt);
-      await running.vm.stop({ graceMs: POWER_OFF_GRACE_MS });
+      // Who leaves the workload no time wants it gone; what it has written to volumes gets there all the same.
+      const isHurried = this.#stop.signal.aborted && this.#graceMs === 0;
+      await (isHurried ? running.vm.release() : running.vm.stop({ graceMs: POWER_OFF_GRACE_MS }));
       this.#running = undefined;
       if (outOfMemory) this.#tell("oom");
       this.#tell("die", { exitCode, ...(signal && { signal }) });
