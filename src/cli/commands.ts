@@ -176,6 +176,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./assets-path.js")).assetsPathCommand(),
   },
   {
+    name: "completion",
+    description: "print what makes bash, zsh or fish complete commands, options and names",
+    load: async () => (await import("./completion.js")).completionCommand(),
+  },
+  {
     name: "version",
     description: "print the version of supermachine and of what it runs on",
     load: async () => (await import("./version.js")).versionCommand(),

@@ -2,6 +2,13 @@ import { Command } from "commander";
 import { version } from "../version.js";
 import { COMMANDS, type CommandEntry } from "./commands.js";
 
+const EXAMPLES = `
+Examples:
+  supermachine run python:3.12-slim -- python3 -c 'print(6*7)'
+  supermachine run -d --name web -p 8080:80 nginx
+  supermachine exec -it web -- sh
+  supermachine help run`;
+
 /**
  * The whole command line; a wrong use of it throws commander's CommanderError.
  * @param args what will be parsed: only the command that it names is loaded, the others are known by name and description.
@@ -14,7 +21,8 @@ export async function program(args?: readonly string[]): Promise<Command> {
     .enablePositionalOptions()
     .exitOverride()
     // What follows a command's name is in its own help; some would need to be loaded for that here.
-    .configureHelp({ showGlobalOptions: false, subcommandTerm: (command) => command.name() });
+    .configureHelp({ showGlobalOptions: false, subcommandTerm: (command) => command.name() })
+    .addHelpText("after", EXAMPLES);
   const wanted = args && commandIn(args);
   const commands = COMMANDS.map((entry) => (args && entry.name !== wanted ? outline(entry) : load(entry)));
   for (const command of await Promise.all(commands)) supermachine.addCommand(command.exitOverride());

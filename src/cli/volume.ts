@@ -20,6 +20,7 @@ export function volumeCommand(): Command {
 
 function list(): Command {
   return new Command("ls")
+    .addHelpText("after", "\nExample:\n  supermachine volume ls")
     .description("list the volumes")
     .option("--json", "print JSON")
     .action(async ({ json }: { json?: boolean }) => {
@@ -38,6 +39,7 @@ function list(): Command {
 
 function create(): Command {
   return new Command("create")
+    .addHelpText("after", "\nExample:\n  supermachine volume create data --size 4G")
     .description("make an empty volume, and print its name")
     .argument("<name>", "what `--volume` calls it")
     .option("--size <size>", "such as 512M or 4G (default 1G)", memoryMiB)
@@ -49,6 +51,7 @@ function create(): Command {
 
 function inspect(): Command {
   return new Command("inspect")
+    .addHelpText("after", "\nExample:\n  supermachine volume inspect data | jq '.[0].sizeMiB'")
     .description("show what is known of volumes, as JSON")
     .argument("<name...>", "what `volume ls` shows")
     .option("--json", "as it is anyway")
@@ -57,6 +60,7 @@ function inspect(): Command {
 
 function remove(): Command {
   return new Command("rm")
+    .addHelpText("after", "\nExample:\n  supermachine volume rm data")
     .description("remove volumes and what is in them, for good; prints their names")
     .argument("<name...>", "what `volume ls` shows")
     .action(async (names: string[]) => {

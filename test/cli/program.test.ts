@@ -26,6 +26,41 @@ describe("the list of commands", () => {
   });
 });
 
+describe("the help of every command", () => {
+  test("shows examples", () => {
+    expect(
+      all(whole)
+        .filter((command) => !/^Examples?:\n +\S/m.test(helpOf(command)))
+        .map(nameOf),
+    ).toEqual([]);
+  });
+
+  test("has a description, and one of each argument and option", () => {
+    const without = all(whole).flatMap((command) => [
+      ...(command.description() ? [] : [nameOf(command)]),
+      ...[...command.options, ...command.registeredArguments]
+        .filter(({ description }) => !description)
+        .map((each) => `${nameOf(command)} ${"flags" in each ? each.flags : each.name()}`),
+    ]);
+    expect(without).toEqual([]);
+  });
+});
+
+function all(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(all)];
+}
+
+function nameOf(command: Command): string {
+  return command.parent ? `${nameOf(command.parent)} ${command.name()}` : command.name();
+}
+
+function helpOf(command: Command): string {
+  let help = "";
+  command.configureOutput({ writeOut: (part) => (help += part) });
+  command.outputHelp();
+  return help;
+}
+
 describe("wrong usage", () => {
   test.each([
     [["inspcet"], "unknown command 'inspcet'", "inspect"],
