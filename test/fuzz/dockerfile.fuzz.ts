@@ -101,11 +101,40 @@ const ENV = new Map([
   ["E", "x y"],
 ]);
 
-/** The text of a round: pieces of Dockerfiles in any order. */
+/** Right by themselves, so that what is spliced in is wrong in the middle of things. */
+const LINES = [
+  "ARG a=1",
+  "ENV a=$a b=${b:-x} c='d e'",
+  "RUN <<E cat\nx $y\nE",
+  "RUN --mount=type=cache,target=/x,id=$a --network=none x",
+  'RUN ["a", "b"]',
+  "COPY --from=0 --chmod=755 a* b/",
+  "COPY <<E <<'F' /x/\n$a\nE\n$b\nF",
+  "ADD --checksum=$c http://x/y z",
+  "LABEL a b c",
+  "EXPOSE 80 $a 9-10/udp",
+  "WORKDIR ${a#1}/../x",
+  "ONBUILD RUN <<E\nx\nE",
+  "HEALTHCHECK --interval=1s CMD x \\\n  y",
+  "USER ${a/1/2}:b",
+  'VOLUME ["/a", "b"]',
+  "FROM scratch AS a",
+  "FROM a AS b",
+  'SHELL ["a"]',
+  "CMD a",
+];
+
+/** The text of a round: instructions with some of their characters replaced, or pieces of Dockerfiles in any order. */
 function textOf(round: number): string {
   const random = pseudoRandom(round);
-  const words = Array.from({ length: 1 + random(60) }, () => WORDS[random(WORDS.length)]);
-  return (random(3) ? "FROM scratch\n" : "") + words.join("");
+  const pick = <T>(list: readonly T[]): T => list[random(list.length)]!;
+  if (random(4) === 0) return Array.from({ length: 1 + random(60) }, () => pick(WORDS)).join("");
+  let text = ["FROM scratch", ...Array.from({ length: random(12) }, () => pick(LINES))].join("\n");
+  for (let count = random(4); count > 0; count--) {
+    const at = random(text.length);
+    text = text.slice(0, at) + pick(WORDS) + text.slice(at + random(4));
+  }
+  return text;
 }
 
 /** Runs it, and lets pass what a mistake in a Dockerfile is answered with. */
