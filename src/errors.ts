@@ -86,6 +86,36 @@ export class BakeError extends SupermachineError {
   }
 }
 
+/** What an instruction of a Dockerfile did not manage. */
+export interface BuildFailure {
+  file: string;
+  line: number;
+  /** The instruction as it is written. */
+  instruction: string;
+  /** Of a command that ended with another code than 0. */
+  exitCode?: number | undefined;
+  /** The last of what the command wrote. */
+  output?: string | undefined;
+}
+
+/** An instruction of a Dockerfile failed. What was built before it is kept, and the next build goes on from there. */
+export class BuildError extends SupermachineError {
+  readonly file: string;
+  readonly line: number;
+  readonly instruction: string;
+  readonly exitCode: number | undefined;
+  readonly output: string | undefined;
+
+  constructor(message: string, details: ErrorDetails & BuildFailure) {
+    super("ERR_SUPERMACHINE_BUILD", message, details);
+    this.file = details.file;
+    this.line = details.line;
+    this.instruction = details.instruction;
+    this.exitCode = details.exitCode;
+    this.output = details.output;
+  }
+}
+
 /** A command ran longer than its `timeoutMs`; it was killed. The output so far is on the error. */
 export class ExecTimeoutError extends SupermachineError {
   readonly stdout: string;

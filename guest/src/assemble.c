@@ -49,8 +49,11 @@ void assemble_run(const struct assemble_request *request) {
     task_fail(errno, STAGE_OTHER, "no place to assemble the root in: %s", strerror(errno));
   }
   root_stack(request);
+  bool keeps_layer = request->flags & ASSEMBLE_KEEPS_LAYER;
+  if (keeps_layer) root_keep_layer(request);
   root_enter();
-  root_write_files(request);
+  if (keeps_layer) root_cover_files(request);
+  else root_write_files(request);
   root_populate(request);
   root_set_sysctls(request);
   outlive_others();

@@ -27,6 +27,7 @@ enum request_kind {
   KIND_COPY_IN,
   KIND_COPY_OUT,
   KIND_FUSE = 56,
+  KIND_LAYER = 64,
 };
 
 enum exec_flag { EXEC_STDIN = 1, EXEC_MERGED = 2, EXEC_TTY = 4, EXEC_CREATE_CWD = 8, EXEC_CGROUP = 16, EXEC_FLAGS = 31 };
@@ -37,6 +38,7 @@ enum list_flag { LIST_RECURSIVE = 1, LIST_FOLLOW = 2, LIST_SELF = 4, LIST_FLAGS 
 enum watch_flag { WATCH_RECURSIVE = 1, WATCH_FLAGS = 1 };
 enum mount_flag { MOUNT_READ_ONLY = 1, MOUNT_FLAGS = 1 };
 enum copy_flag { COPY_XATTRS = 1, COPY_FOLLOW = 2, COPY_FLAGS = 3 };
+enum assemble_flag { ASSEMBLE_KEEPS_LAYER = 1, ASSEMBLE_FLAGS = 1 };
 enum control_operation { CONTROL_SIGNAL = 1, CONTROL_RESIZE, CONTROL_DETACH };
 
 enum {
@@ -136,6 +138,7 @@ struct assemble_request {
   const char *sysctls[SYSCTLS_MAX];
   size_t sysctl_count;
   uint32_t timeout_ms;
+  uint32_t flags;
   const char *hostname;
 };
 
@@ -169,6 +172,12 @@ struct fuse_request {
   uint32_t flags;
 };
 
+/* What was written into the root since it was assembled, but for empty files at these paths. */
+struct layer_request {
+  const char *left_out[EXTRA_FILES_MAX];
+  size_t count;
+};
+
 struct network_request {
   bool allowed;
 };
@@ -192,6 +201,7 @@ struct request {
     struct volume_request volume;
     struct fuse_request fuse;
     struct copy_request copy;
+    struct layer_request layer;
     struct signal_request signal;
     struct network_request network;
     struct accept_request accept;

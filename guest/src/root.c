@@ -58,16 +58,17 @@ static void mount_layer(const struct assemble_request *request, size_t index, in
 }
 
 /* Highest first, and by short relative names: the options of a mount must fit in one page. */
-static void lower_option(char *options, size_t layers) {
+static void lower_option(char *options, size_t layers, bool places) {
   size_t used = (size_t)sprintf(options, "lowerdir=");
-  for (size_t i = layers; i-- > 0;) used += (size_t)sprintf(options + used, "%zu%s", i, i ? ":" : "");
+  for (size_t i = layers; i-- > 0;) used += (size_t)sprintf(options + used, "%zu%s", i, i || places ? ":" : "");
+  if (places) strcpy(options + used, "places");
 }
 
 /* The root folder of the stack is the upper layer's own, so it must look like the highest layer's. */
 static void copy_root_attributes(size_t layers) {
-  char top[24];
+  char top[24] = "places";
   struct stat stat_of_top;
-  snprintf(top, sizeof top, "%zu", layers - 1);
+  if (layers > 0) snprintf(top, sizeof top, "%zu", layers - 1);
   if (stat(top, &stat_of_top) < 0) cannot("looking at the root of layer", top);
   if (chown("upper/data", stat_of_top.st_uid, stat_of_top.st_gid) < 0) cannot("giving an owner to", "the root");
   if (chmod("upper/data", stat_of_top.st_mode & 07777) < 0) cannot("setting the mode of", "the root");
@@ -83,7 +84,8 @@ static void mount_memory(const char *folder, uint64_t bytes) {
 
 void root_stack(const struct assemble_request *request) {
   static char options[OPTIONS_MAX];
-  if (request->layers == 0) {
+  bool places = request->flags & ASSEMBLE_KEEPS_LAYER;
+  if (request->layers == 0 && !places) {
     mount_memory("root", request->tmpfs_bytes);
     return;
   }
@@ -91,10 +93,11 @@ void root_stack(const struct assemble_request *request) {
   errno = lun_listen();
   if (errno) cannot("listening for disks of", "the virtio-scsi controller");
   for (size_t i = 0; i < request->layers; i++) mount_layer(request, i, end);
+  if (places) root_make_places(request);
   mount_memory("upper", request->tmpfs_bytes);
   if (mkdir("upper/data", 0755) < 0 || mkdir("upper/work", 0755) < 0 || mkdir("root", 0755) < 0) cannot("making", "upper");
   copy_root_attributes(request->layers);
-  lower_option(options, request->layers);
+  lower_option(options, request->layers, places);
   strcat(options, ",upperdir=upper/data,workdir=upper/work,metacopy=off,index=off,redirect_dir=nofollow");
   if (mount("overlay", "root", "overlay", 0, options) < 0) cannot("stacking the layers of", "the root");
 }

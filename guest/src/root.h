@@ -16,6 +16,18 @@ void root_populate(const struct assemble_request *request);
 /* Writes the kernel parameters that were asked for; they are of the calling process's namespaces. */
 void root_set_sysctls(const struct assemble_request *request);
 
+/*
+ * For a root whose writable layer shall hold nothing but what the workload does: keeps that layer within reach, and takes the files along
+ * that will lie over those of the root.
+ */
+void root_keep_layer(const struct assemble_request *request);
+
+/* Makes the folder "places" of the cwd, a lowest layer of places to mount upon, so that none has to be made in the layer that is kept. */
+void root_make_places(const struct assemble_request *request);
+
+/* Mounts those files at their places in the root that has been entered. */
+void root_cover_files(const struct assemble_request *request);
+
 /* Writes /etc/hostname and its like, replacing links instead of following them. */
 void root_write_files(const struct assemble_request *request);
 

@@ -123,7 +123,10 @@ static void enter_workload(void) {
 }
 
 static _Noreturn void run_built_in(const struct request *request, const struct ends *ends) {
+  int layer_error = 0;
   reset_signals();
+  /* Before its descriptor is closed with all others. */
+  if (request->kind == KIND_LAYER) layer_error = workload_enter_layer();
   take_descriptors(ends, false);
   if (request->kind == KIND_ASSEMBLE) assemble_run(&request->assemble);
   if (request->kind == KIND_SHUTDOWN) shutdown_run(request->grace_ms);
@@ -131,6 +134,8 @@ static _Noreturn void run_built_in(const struct request *request, const struct e
   if (request->kind == KIND_COPY_IN) copy_in_run(&request->copy);
   if (request->kind == KIND_COPY_OUT) copy_out_run(&request->copy);
   if (request->kind == KIND_AWAIT_LISTENER) listener_run(&request->listener);
+  if (layer_error) task_fail(layer_error, STAGE_OTHER, "no layer of this root file system is kept");
+  if (request->kind == KIND_LAYER) layer_run(&request->layer);
   enter_workload();
   if (request->kind == KIND_FUSE) fuse_mount_run(&request->fuse);
   if (request->kind == KIND_EXEC) plan_write_files(&request->exec);
@@ -196,7 +201,8 @@ static int make_terminal(struct ends *ends, const struct exec_request *exec) {
 
 static bool says_much(enum request_kind kind) {
   bool copies = kind == KIND_COPY_IN || kind == KIND_COPY_OUT;
-  return copies || kind == KIND_FILE_READ || kind == KIND_PROCESSES || kind == KIND_FILE_LIST || kind == KIND_FILE_WATCH;
+  bool looks = kind == KIND_PROCESSES || kind == KIND_FILE_LIST || kind == KIND_FILE_WATCH;
+  return copies || looks || kind == KIND_FILE_READ || kind == KIND_LAYER;
 }
 
 static int make_ends(struct ends *ends, const struct request *request) {
@@ -288,7 +294,7 @@ static int watch(struct stream *stream, uint32_t slot, const struct ends *ends) 
 
 /* File tasks of the bulk link move much at a time; a smaller pipe than asked for is only slower. */
 static void widen_pipe(const struct stream *stream, const struct ends *ends) {
-  if ((stream->kind == KIND_FILE_READ || stream->kind == KIND_FILE_LIST) && ends->ours[1] >= 0) (void)fcntl(ends->ours[1], F_SETPIPE_SZ, BULK_PIPE);
+  if ((stream->kind == KIND_FILE_READ || stream->kind == KIND_FILE_LIST || stream->kind == KIND_LAYER) && ends->ours[1] >= 0) (void)fcntl(ends->ours[1], F_SETPIPE_SZ, BULK_PIPE);
   if (stream->kind == KIND_FILE_WRITE && ends->ours[0] >= 0) (void)fcntl(ends->ours[0], F_SETPIPE_SZ, BULK_PIPE);
 }
 

@@ -17,6 +17,7 @@ static const char *folder;       /* host mode */
 static pid_t init_pid;
 static int mount_namespace = -1;
 static int root = -1;            /* the assembled root, for the agent's own small files */
+static int layer = -1;           /* the root's writable layer, if it is kept */
 static int terminals = -1;       /* the workload's /dev/pts */
 
 void workload_init_folder(const char *path) { folder = path; }
@@ -50,6 +51,8 @@ int workload_adopt(pid_t init) {
   mount_namespace = open_of(init, "ns/mnt", O_RDONLY);
   root = open_of(init, "root", O_PATH | O_DIRECTORY);
   terminals = open_of(init, "root/dev/pts", O_PATH | O_DIRECTORY);
+  /* Its standard input is /dev/null otherwise. */
+  layer = open_of(init, "fd/0", O_RDONLY | O_DIRECTORY);
   if (mount_namespace < 0 || root < 0 || terminals < 0) return errno;
   int error = join_for_children(init, "ns/ipc", CLONE_NEWIPC);
   if (!error) error = join_for_children(init, "ns/pid", CLONE_NEWPID);
@@ -67,6 +70,20 @@ int workload_enter(void) {
   if (!folder) return setns(TASK_ROOT, CLONE_NEWNS) < 0 ? errno : 0;
   if (strcmp(folder, "/") == 0) return chdir("/") < 0 ? errno : 0;
   return chroot(folder) < 0 || chdir("/") < 0 ? errno : 0;
+}
+
+int workload_keep_layer(const char *path) {
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return errno;
+  int error = dup2(fd, TASK_INPUT) < 0 ? errno : 0;
+  close(fd);
+  return error;
+}
+
+int workload_enter_layer(void) {
+  if (folder) return chdir(folder) < 0 ? errno : 0;
+  if (layer < 0) return ENXIO;
+  return fchdir(layer) < 0 ? errno : 0;
 }
 
 int workload_open_ptmx(int flags) {

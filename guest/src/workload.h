@@ -28,6 +28,14 @@ int workload_root_fd(void);
 /* In a child: enter the root. 0 or an errno. */
 int workload_enter(void);
 
+/*
+ * In the root's init, while its writable layer is at `path`: keeps that within reach of the agent, as its standard input. 0 or an errno.
+ */
+int workload_keep_layer(const char *path);
+
+/* In a child: make the kept layer the working directory; of an agent under test, its folder. 0 or an errno. */
+int workload_enter_layer(void);
+
 int workload_open_ptmx(int flags);
 
 /* Replaces a small file of the root, never leaving its file system. 0 or an errno. */

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { Duplex } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import { VmError } from "../errors.js";
 import { type AssembleRequest, encodeAssemble, encodeShutdown } from "./assemble.js";
 import {
@@ -17,6 +17,7 @@ import { type FuseHandler, type FuseRequest, mountFuse } from "./fuse.js";
 import { GuestFiles } from "./guest-files.js";
 import { Link, type LinkShape } from "./link.js";
 import { encodeAwaitListener } from "./listener.js";
+import { openLayer } from "./layer.js";
 import { GuestNetwork } from "./network.js";
 import { attachProcess, type GuestProcess, startProcess } from "./process.js";
 import { listProcesses, type ProcessInfo, signalProcess } from "./processes.js";
@@ -118,6 +119,15 @@ export class Agent {
     const payload = encodeAssemble({ ...request, timeoutMs });
     // The guest gives up first, and knows what it was waiting for.
     await this.#request(payload, "assemble the root file system", timeoutMs + 5_000, options.signal);
+  }
+
+  /**
+   * What was written into the root since it was assembled with `keepLayer`: a tar archive with whiteouts, as layers of images are. All
+   * processes of the workload are killed before it is read. Fails with GuestFileError or VmError.
+   * @param leaveOut files that are no part of it as long as they are empty, by absolute path
+   */
+  readLayer(leaveOut: readonly string[], signal?: AbortSignal): Readable {
+    return openLayer(this.#bulk, leaveOut, signal);
   }
 
   /** Waits until a process of the workload listens on a TCP port. Rejects with a VmError that names other ports listened on. */

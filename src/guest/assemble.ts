@@ -3,6 +3,7 @@ import { FieldWriter } from "./fields.js";
 
 const KIND_ASSEMBLE = 4;
 const KIND_SHUTDOWN = 5;
+const FLAG_KEEPS_LAYER = 1;
 const LAYERS_MAX = 256;
 const FILES_MAX = 64;
 
@@ -27,6 +28,8 @@ export interface AssembleRequest {
   sysctls?: Readonly<Record<string, string>>;
   /** Size of /dev/shm; half of the memory by default. */
   shmBytes?: number;
+  /** Keeps what is written into the root apart, for {@link Agent.readLayer}. The files then lie over those of the root, and are no part of it. */
+  keepLayer?: boolean;
 }
 
 export function encodeAssemble(request: AssembleRequest): Buffer {
@@ -43,6 +46,7 @@ export function encodeAssemble(request: AssembleRequest): Buffer {
   for (const file of files) fields.bytes(5, encodeFile(file));
   for (const [name, value] of Object.entries(request.sysctls ?? {})) fields.string(32, `${name}=${value}`);
   if (request.shmBytes !== undefined) fields.u64(33, BigInt(request.shmBytes));
+  if (request.keepLayer) fields.u32(64, FLAG_KEEPS_LAYER);
   return fields.toBuffer();
 }
 

@@ -1,4 +1,4 @@
-export { type VerifyOptions, verifyImage } from "./erofs/index.js";
+export { type Attributes, ErofsReader, type FileType, type Inode, type VerifyOptions, verifyImage } from "./erofs/index.js";
 export {
   CONTENT_NAME,
   type Exclude,
@@ -13,9 +13,12 @@ export {
   convertLayer,
   decompress,
   type LayerSource,
+  layerArchive,
   writeArchiveImage,
 } from "./layer/index.js";
+export { LayerStack, type StackNode } from "./layer-stack.js";
 export {
+  type AddedLayer,
   type EnsuredLayer,
   type EnsureOptions,
   type LayerDescription,
@@ -23,4 +26,4 @@ export {
   type StoredLayer,
 } from "./layer-store.js";
 export { Malformed } from "./malformed.js";
-export { type TarEntry, type TarHandler, TarReader } from "./tar/index.js";
+export { ARCHIVE_END, encodeEntry, padding, type TarEntry, type TarHandler, TarReader } from "./tar/index.js";

@@ -1,9 +1,10 @@
-import { type FileHandle, open, readdir, rm } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { type FileHandle, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { acquireLock, isEntry, produceOnce, sweepPartials } from "../store/index.js";
+import { acquireLock, explainingNoSpace, isEntry, produceOnce, sweepPartials } from "../store/index.js";
 import { BLOCK_SIZE, readSuperblock, type VerifyOptions, verifyImage } from "./erofs/index.js";
-import { convertLayer, EMPTY_LAYER, parseDigest } from "./layer/index.js";
+import { archiveDigest, convertLayer, EMPTY_LAYER, parseDigest, writeLayer } from "./layer/index.js";
 
 /** Is part of every stored file's name: raise it when the converter's output changes, and layers are converted anew. */
 const CONVERTER_VERSION = 2;
@@ -35,6 +36,12 @@ export interface StoredLayer {
 export interface EnsuredLayer extends StoredLayer {
   /** Whether it was converted by this call, not found. */
   converted: boolean;
+}
+
+/** What {@link LayerStore.add} gives. */
+export interface AddedLayer extends StoredLayer {
+  /** Entries of its archive. */
+  entries: number;
 }
 
 export interface EnsureOptions {
@@ -77,6 +84,30 @@ export class LayerStore {
       ...(options.signal ? { signal: options.signal } : {}),
     });
     return { ...stored, converted };
+  }
+
+  /**
+   * Keeps a layer that is made here, from its archive (not packed). Its diff id is that of {@link layerArchive}, whatever form the archive has.
+   * @throws ImageError when the archive is not a layer's
+   */
+  async add(archive: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<AddedLayer> {
+    // The same form as what is half-made in its place, so that sweeping knows it.
+    const owner = join(this.#folder, randomUUID());
+    await using _lock = await acquireLock(`${owner}.lock`, signal);
+    const made = `${owner}.partial`;
+    try {
+      const { entries } = await explainingNoSpace(made, () => writeLayer(archive, made, signal));
+      const diffId = await archiveDigest(made);
+      const path = this.pathOf(diffId);
+      const stored = await produceOnce(path, {
+        find: () => readStored(path, diffId),
+        make: (partial) => rename(made, partial),
+        ...(signal && { signal }),
+      });
+      return { ...stored, entries };
+    } finally {
+      await rm(made, { force: true });
+    }
   }
 
   /** The layer, if it was converted here and is intact. */

@@ -1,6 +1,8 @@
 import { Malformed, printable } from "../malformed.js";
 
-const HEADER_SIZE = 12;
+/** What precedes the attributes of an inode. */
+export const XATTR_HEADER_SIZE = 12;
+const HEADER_SIZE = XATTR_HEADER_SIZE;
 const NOTHING = Buffer.alloc(0);
 const MAX_NAME = 255;
 const MAX_VALUE = 65_535;
@@ -71,6 +73,45 @@ export function encodeEntries(xattrs: ReadonlyMap<string, Buffer>): Buffer[] {
     value.copy(entry, 4 + suffix.length);
     return entry;
   });
+}
+
+/**
+ * Reads what {@link encodeXattrs} or {@link encodeSharedXattrs} wrote; `undefined` when it is wrong.
+ * @param readShared reads from the area of shared attributes
+ */
+export function decodeXattrs(
+  body: Buffer,
+  readShared: (position: number, length: number) => Buffer,
+): Map<string, Buffer> | undefined {
+  const found = new Map<string, Buffer>();
+  const shared = body.readUInt8(4);
+  if (HEADER_SIZE + 4 * shared > body.length) return undefined;
+  for (let i = 0; i < shared; i++) {
+    const position = 4 * body.readUInt32LE(HEADER_SIZE + 4 * i);
+    const head = readShared(position, 4);
+    const entry = readShared(position, 4 + head.readUInt8(0) + head.readUInt16LE(2));
+    if (!addEntry(found, entry)) return undefined;
+  }
+  for (let at = HEADER_SIZE + 4 * shared; at + 4 <= body.length; ) {
+    const [nameLength, valueLength] = [body.readUInt8(at), body.readUInt16LE(at + 2)];
+    if (!addEntry(found, body.subarray(at, at + 4 + nameLength + valueLength))) return undefined;
+    at += entrySize(nameLength, valueLength);
+  }
+  return found;
+}
+
+function addEntry(found: Map<string, Buffer>, entry: Buffer): boolean {
+  const nameLength = entry.readUInt8(0);
+  if (entry.length !== 4 + nameLength + entry.readUInt16LE(2)) return false;
+  const index = entry.readUInt8(1);
+  const prefix = PREFIXES.find(([, number]) => number === index)?.[0] ?? aclName(index);
+  if (prefix === undefined) return false;
+  found.set(prefix + entry.toString("latin1", 4, 4 + nameLength), Buffer.from(entry.subarray(4 + nameLength)));
+  return true;
+}
+
+function aclName(index: number): string | undefined {
+  return [...ACLS].find(([, number]) => number === index)?.[0];
 }
 
 function entrySize(nameLength: number, valueLength: number): number {

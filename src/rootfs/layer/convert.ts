@@ -14,7 +14,7 @@ import { tooLarge, unpackLimit } from "./unpack-limit.js";
 /** Is the volume name of an image made from a layer without entries. */
 export const EMPTY_LAYER = "empty";
 /** The parser works without pause on a piece of this size; then the disk may catch up. */
-const PIECE = 1024 * 1024;
+export const PIECE = 1024 * 1024;
 
 /** Options of {@link convertLayer}. */
 export interface ConvertOptions {

@@ -1,16 +1,30 @@
-import type { Leaf, Node } from "../erofs/index.js";
+import type { Inode, Leaf, Node } from "../erofs/index.js";
 import { Malformed } from "../malformed.js";
 import type { LayerDirectory } from "./tree.js";
 
-const PREFIX = ".wh.";
+/** Before the name of what a layer removes. */
+export const WHITEOUT_PREFIX = ".wh.";
+const PREFIX = WHITEOUT_PREFIX;
 /** AUFS's own bookkeeping; only the opaque mark means something in an image. */
 const META_PREFIX = ".wh..wh.";
-const OPAQUE = ".wh..wh..opq";
+/** Is in a directory that hides the one below. */
+export const OPAQUE_NAME = ".wh..wh..opq";
+const OPAQUE = OPAQUE_NAME;
 
 const OPAQUE_XATTR = "trusted.overlay.opaque";
 
 /** What a name says about the layers below; `undefined` for an ordinary name. */
 export type Whiteout = { kind: "remove"; name: string } | { kind: "opaque" };
+
+/** Whether a stored inode takes away what is below it. */
+export function isWhiteout({ type, major, minor }: Inode): boolean {
+  return type === "char" && major === 0 && minor === 0;
+}
+
+/** Whether a stored directory hides the one below. */
+export function isOpaque({ attributes }: Inode): boolean {
+  return attributes.xattrs?.get(OPAQUE_XATTR)?.toString("latin1") === "y";
+}
 
 /** Reads an OCI whiteout name (image-spec, "layer.md"). */
 export function parseWhiteout(name: string): Whiteout | undefined {

@@ -1,0 +1,115 @@
+import { UsageError } from "../../errors.js";
+import { type Match, type SourceTree, type TreeNode, toText } from "../tree/index.js";
+import { changeMode, type ModeChange } from "./chmod.js";
+import type { DraftAttributes, DraftDirectory, LayerDraft } from "./draft.js";
+
+/** How files come to be in the layer. */
+export interface CopyRules {
+  /** Absolute. A slash at its end says that it is a folder. */
+  destination: string;
+  owner: { uid: number; gid: number } | undefined;
+  mode: ModeChange | undefined;
+  /** Seconds since 1970: when what has no time of its own was made. */
+  now: number;
+  /** Whether a path below a source folder is left out. */
+  excludes?: ((path: string) => boolean) | undefined;
+}
+
+/**
+ * Copies files into a layer by docker's rules: what a folder has goes into the destination, a file goes there under its own name if that is a
+ * folder or ends with a slash, else it becomes the destination.
+ * @throws UsageError
+ */
+export async function copyFiles<Node extends TreeNode>(
+  draft: LayerDraft,
+  tree: SourceTree<Node>,
+  matches: readonly Match<Node>[],
+  rules: CopyRules,
+): Promise<void> {
+  if (matches.length > 1 && !isFolderName(rules.destination)) {
+    throw new UsageError(`${toText(rules.destination)} must be a folder, for there are ${matches.length} sources`, {
+      hint: "End the destination with a slash.",
+    });
+  }
+  const copier = new Copier(draft, tree, rules);
+  for (const match of matches) await copier.copy(match);
+}
+
+/** Whether a destination is said to be a folder. */
+export function isFolderName(path: string): boolean {
+  return /\/\.{0,2}$/.test(path);
+}
+
+class Copier<Node extends TreeNode> {
+  readonly #draft: LayerDraft;
+  readonly #tree: SourceTree<Node>;
+  readonly #rules: CopyRules;
+
+  constructor(draft: LayerDraft, tree: SourceTree<Node>, rules: CopyRules) {
+    this.#draft = draft;
+    this.#tree = tree;
+    this.#rules = rules;
+  }
+
+  async copy({ node, name }: Match<Node>): Promise<void> {
+    const { destination } = this.#rules;
+    if (node.type === "directory") {
+      const folder = await this.#folder(destination, node);
+      await this.#copyContent(node, folder, "");
+      return;
+    }
+    const there = await this.#draft.find(destination);
+    if (isFolderName(destination) || (there && "children" in there)) {
+      await this.#copyLeaf(node, await this.#folder(destination), name);
+      return;
+    }
+    const slash = destination.lastIndexOf("/");
+    // A file that is there is replaced, not what a link in its place leads to.
+    const folder = await this.#folder(destination.slice(0, slash) || "/");
+    await this.#copyLeaf(node, folder, destination.slice(slash + 1));
+  }
+
+  /** A folder that is there stays as it is; a new one looks like the source, if that is a folder. */
+  async #folder(path: string, like?: Node): Promise<DraftDirectory> {
+    const found = like && (await this.#draft.find(path));
+    if (!like || found) return this.#draft.makeDirectory(path, this.#missing());
+    const made = await this.#draft.makeDirectory(path, this.#missing());
+    made.attributes = this.#attributes(like);
+    return made;
+  }
+
+  async #copyContent(directory: Node, target: DraftDirectory, prefix: string): Promise<void> {
+    for (const name of await this.#tree.names(directory)) {
+      const path = prefix === "" ? name : `${prefix}/${name}`;
+      const child = await this.#tree.child(directory, name);
+      if (!child || this.#rules.excludes?.(toText(path))) continue;
+      if (child.type === "directory") {
+        await this.#copyContent(child, await this.#draft.putDirectory(target, name, this.#attributes(child)), path);
+      } else {
+        await this.#copyLeaf(child, target, name);
+      }
+    }
+  }
+
+  async #copyLeaf(node: Node, folder: DraftDirectory, name: string): Promise<void> {
+    const tree = this.#tree;
+    const target = node.type === "symlink" ? await tree.target(node) : "";
+    const attributes = this.#attributes(node);
+    await this.#draft.putLeaf(folder, name, { type: "leaf", node, attributes, target, content: () => tree.content(node) });
+  }
+
+  #missing(): DraftAttributes {
+    const { owner = ROOT, now } = this.#rules;
+    return { mode: 0o755, ...owner, mtimeSeconds: now, xattrs: undefined };
+  }
+
+  #attributes(node: TreeNode): DraftAttributes {
+    const { owner, mode } = this.#rules;
+    const { uid, gid } = owner ?? (this.#tree.keepsOwners ? node : ROOT);
+    const { mtimeSeconds, xattrs } = node;
+    const isChanged = mode !== undefined && node.type !== "symlink";
+    return { mode: isChanged ? changeMode(node, mode) : node.mode, uid, gid, mtimeSeconds, xattrs };
+  }
+}
+
+const ROOT = { uid: 0, gid: 0 };

@@ -1,0 +1,71 @@
+import { ARCHIVE_END, encodeEntry, padding, type TarEntry } from "../../rootfs/index.js";
+import type { DraftAttributes, DraftDirectory, DraftLeaf, LayerDraft } from "./draft.js";
+
+/** The archive of a drafted layer. Names of one file stay names of one file. */
+export async function* draftArchive(draft: LayerDraft): AsyncGenerator<Buffer> {
+  yield encodeEntry(entry("./", "directory", draft.root.attributes));
+  yield* entries(draft.root, "", new Map());
+  yield ARCHIVE_END;
+}
+
+async function* entries(
+  directory: DraftDirectory,
+  prefix: string,
+  firstNames: Map<string, string>,
+): AsyncGenerator<Buffer> {
+  const names = [...directory.children.keys()].sort();
+  for (const name of names) {
+    const child = directory.children.get(name);
+    const path = prefix + name;
+    if (child?.type === "leaf") yield* leaf(child, path, firstNames);
+    else if (child && isNeeded(child)) {
+      yield encodeEntry(entry(`${path}/`, "directory", child.attributes));
+      yield* entries(child, `${path}/`, firstNames);
+    }
+  }
+}
+
+/** A folder that was only looked into is as it was below. */
+function isNeeded(directory: DraftDirectory): boolean {
+  if (directory.attributes !== directory.below) return true;
+  return [...directory.children.values()].some((child) => child.type === "leaf" || isNeeded(child));
+}
+
+async function* leaf(
+  { node, attributes, target, content }: DraftLeaf,
+  path: string,
+  firstNames: Map<string, string>,
+): AsyncGenerator<Buffer> {
+  // Sockets are of no use without their process, and tar has no letter for them.
+  if (node.type === "socket") return;
+  const first = node.identity === undefined ? undefined : firstNames.get(node.identity);
+  if (first !== undefined) {
+    yield encodeEntry({ ...entry(path, "hardlink", attributes), linkName: first, xattrs: undefined });
+    return;
+  }
+  if (node.identity !== undefined) firstNames.set(node.identity, path);
+  const { size, major, minor } = node;
+  yield encodeEntry({ ...entry(path, node.type, attributes), linkName: target, size, major, minor });
+  if (node.type !== "file") return;
+  yield* content();
+  yield padding(size);
+}
+
+function entry(name: string, type: TarEntry["type"], attributes: DraftAttributes): TarEntry {
+  const { mode, uid, gid, mtimeSeconds } = attributes;
+  const xattrs = attributes.xattrs && new Map(attributes.xattrs);
+  return {
+    type,
+    name,
+    linkName: "",
+    mode,
+    uid,
+    gid,
+    size: 0,
+    mtimeSeconds,
+    mtimeNanoseconds: 0,
+    major: 0,
+    minor: 0,
+    xattrs,
+  };
+}

@@ -1,0 +1,4 @@
+export { type ModeChange, parseMode } from "./chmod.js";
+export { type CopyRules, copyFiles, isFolderName } from "./copy-files.js";
+export { type DraftAttributes, LayerDraft } from "./draft.js";
+export { draftArchive } from "./draft-archive.js";

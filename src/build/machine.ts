@@ -1,0 +1,125 @@
+import { once } from "node:events";
+import type { Disk } from "../engine/index.js";
+import type { ExtraFile } from "../guest/index.js";
+import { ensureTemplate, Machine, type Runtime, spares, type Template, templateSource } from "../machine/index.js";
+import { DNS_ADDRESSES, Egress, type EgressPolicy } from "../network/index.js";
+import type { LongWork } from "../progress.js";
+import type { AddedLayer, LayerStore, StoredLayer } from "../rootfs/index.js";
+
+/** LUN 0 stays free: a controller answers for it even where there is no disk. */
+const FIRST_LUN = 1;
+const HOSTNAME = "buildkitsandbox";
+/** The writable layer is in memory; the command needs the rest. */
+const WRITABLE_SHARE = 0.75;
+
+/** A command of a build. */
+export interface MachineCommand {
+  argv: readonly string[];
+  env: Readonly<Record<string, string>>;
+  cwd: string;
+  user: string;
+  egress: EgressPolicy;
+  onOutput: (stream: "stdout" | "stderr", bytes: Buffer) => void;
+}
+
+/** How a command ended, and the layer that it has made, if it ended well. */
+export interface MachineResult {
+  exitCode: number | null;
+  signal: string | null;
+  layer: AddedLayer | undefined;
+}
+
+/** Runs commands of builds, each in a machine of its own that is restored from one template. */
+export class BuildMachines implements Disposable {
+  readonly #runtime: Runtime;
+  readonly #size: { memoryMiB: number; vcpus: number };
+  #template: Promise<Template> | undefined;
+  #wish: Disposable | undefined;
+
+  constructor(runtime: Runtime, size: { memoryMiB: number; vcpus: number }) {
+    this.#runtime = runtime;
+    this.#size = size;
+  }
+
+  [Symbol.dispose](): void {
+    this.#wish?.[Symbol.dispose]();
+  }
+
+  /** Runs a command on layers (lowest first) and keeps what it writes as one more layer in `store`. */
+  async run(
+    layers: readonly StoredLayer[],
+    command: MachineCommand,
+    store: LayerStore,
+    work: LongWork,
+  ): Promise<MachineResult> {
+    const template = await this.#prepare(work);
+    const { signal } = work;
+    const machine = await Machine.restore(this.#runtime, await templateSource(template), { signal });
+    try {
+      await assemble(machine, layers, this.#size.memoryMiB, signal);
+      const { exitCode, signal: killer } = await runCommand(machine, command, signal);
+      if (exitCode !== 0) return { exitCode, signal: killer, layer: undefined };
+      const archive = machine.agent.readLayer(
+        COVERED.map(({ path }) => path),
+        signal,
+      );
+      return { exitCode, signal: null, layer: await store.add(archive, signal) };
+    } finally {
+      await machine.stop();
+    }
+  }
+
+  /** Boots the template if there is none. While one command runs, the machine of the next is prepared. */
+  async #prepare(work: LongWork): Promise<Template> {
+    this.#template ??= ensureTemplate(this.#runtime, this.#size, work);
+    try {
+      const template = await this.#template;
+      this.#wish ??= spares.wish(this.#runtime, template, 1);
+      return template;
+    } catch (error) {
+      this.#template = undefined;
+      throw error;
+    }
+  }
+}
+
+/** As in every container; they lie over the files of the image, and are in no layer. */
+const COVERED: readonly ExtraFile[] = [
+  { path: "/etc/hostname", mode: 0o644, content: `${HOSTNAME}\n` },
+  {
+    path: "/etc/hosts",
+    mode: 0o644,
+    content: `127.0.0.1\tlocalhost ${HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n`,
+  },
+  { path: "/etc/resolv.conf", mode: 0o644, content: `nameserver ${DNS_ADDRESSES[0]}\n` },
+];
+
+async function assemble(
+  machine: Machine,
+  layers: readonly StoredLayer[],
+  memoryMiB: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const disks = layers.map(({ path }, index): Disk => ({ lun: FIRST_LUN + index, path }));
+  await machine.attachDisks(disks);
+  const luns = disks.map(({ lun }) => lun);
+  const tmpfsBytes = Math.floor(memoryMiB * WRITABLE_SHARE) * 1024 * 1024;
+  const request = { luns, hostname: HOSTNAME, files: COVERED, keepLayer: true, tmpfsBytes };
+  await machine.agent.assembleRoot(request, signal ? { signal } : {});
+}
+
+async function runCommand(machine: Machine, command: MachineCommand, signal: AbortSignal | undefined) {
+  const { argv, env, cwd, user, egress, onOutput } = command;
+  const network = Egress.open(machine.agent.network, { policy: egress });
+  try {
+    const request = { argv, env, cwd, user, createCwd: true, link: "control" as const };
+    const process = await machine.agent.exec(request, signal ? { signal } : {});
+    process.stdout.on("data", (bytes: Buffer) => onOutput("stdout", bytes));
+    process.stderr.on("data", (bytes: Buffer) => onOutput("stderr", bytes));
+    const ended = [process.stdout, process.stderr].map((stream) => once(stream, "close"));
+    const [status] = await Promise.all([process.wait(), ...ended]);
+    return status;
+  } finally {
+    network.close();
+  }
+}

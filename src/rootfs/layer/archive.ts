@@ -1,0 +1,104 @@
+import { createHash } from "node:crypto";
+import { ImageError } from "../../errors.js";
+import { ErofsReader, type Inode } from "../erofs/index.js";
+import { ARCHIVE_END, encodeEntry, padding, type TarEntry } from "../tar/index.js";
+import { isOpaque, isWhiteout, OPAQUE_NAME, WHITEOUT_PREFIX } from "./whiteout.js";
+
+/** No path that Linux takes has more names. */
+const MAX_DEPTH = 2048;
+
+/**
+ * A stored layer as an archive again: entries in the order of their names, one form of header for each, times in whole seconds. So
+ * every image with the same files gives the same bytes, and the digest of them can stand for it.
+ */
+export async function* layerArchive(path: string): AsyncGenerator<Buffer> {
+  using reader = new ErofsReader(path);
+  yield encodeEntry(entryOf("./", reader.root));
+  yield* directoryEntries(reader, reader.root, "", new Map(), 0);
+  yield ARCHIVE_END;
+}
+
+/** The digest of {@link layerArchive}. */
+export async function archiveDigest(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of layerArchive(path)) hash.update(chunk);
+  return `sha256:${hash.digest("hex")}`;
+}
+
+async function* directoryEntries(
+  reader: ErofsReader,
+  directory: Inode,
+  prefix: string,
+  firstNames: Map<number, string>,
+  depth: number,
+): AsyncGenerator<Buffer> {
+  if (depth > MAX_DEPTH) throw new ImageError(`The layer's image ${reader.path} is damaged: its folders never end`);
+  if (isOpaque(directory)) yield encodeEntry(emptyFile(prefix + OPAQUE_NAME));
+  for (const [name, { nid }] of reader.list(directory)) {
+    const inode = reader.inode(nid);
+    const path = prefix + name;
+    if (isWhiteout(inode)) {
+      yield encodeEntry(emptyFile(prefix + WHITEOUT_PREFIX + name));
+    } else if (inode.type === "directory") {
+      yield encodeEntry(entryOf(`${path}/`, inode));
+      yield* directoryEntries(reader, inode, `${path}/`, firstNames, depth + 1);
+    } else {
+      yield* leafEntry(reader, inode, path, firstNames);
+    }
+  }
+}
+
+async function* leafEntry(
+  reader: ErofsReader,
+  inode: Inode,
+  path: string,
+  firstNames: Map<number, string>,
+): AsyncGenerator<Buffer> {
+  const first = inode.links > 1 ? firstNames.get(inode.nid) : undefined;
+  if (first !== undefined) {
+    yield encodeEntry({ ...entryOf(path, inode), type: "hardlink", linkName: first, size: 0, xattrs: undefined });
+    return;
+  }
+  if (inode.links > 1) firstNames.set(inode.nid, path);
+  const linkName = inode.type === "symlink" ? reader.target(inode) : "";
+  yield encodeEntry({ ...entryOf(path, inode), linkName });
+  if (inode.type !== "file") return;
+  yield* reader.content(inode);
+  yield padding(inode.size);
+}
+
+function entryOf(name: string, { type, attributes, size, major, minor }: Inode): TarEntry {
+  const { mode, uid, gid, mtimeSeconds, xattrs } = attributes;
+  const own = new Map([...(xattrs ?? [])].filter(([key]) => !key.startsWith("trusted.overlay.")));
+  return {
+    type,
+    name,
+    linkName: "",
+    mode,
+    uid,
+    gid,
+    size: type === "file" ? size : 0,
+    mtimeSeconds,
+    mtimeNanoseconds: 0,
+    major,
+    minor,
+    xattrs: own.size === 0 ? undefined : own,
+  };
+}
+
+function emptyFile(name: string): TarEntry {
+  return {
+    type: "file",
+    name,
+    linkName: "",
+    mode: 0,
+    uid: 0,
+    gid: 0,
+    size: 0,
+    mtimeSeconds: 0,
+    mtimeNanoseconds: 0,
+    major: 0,
+    minor: 0,
+    xattrs: undefined,
+  };
+}
