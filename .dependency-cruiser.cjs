@@ -74,6 +74,7 @@ module.exports = {
     mayOnlyUse("maintenance", ["assets", "image", "machine", "memory", "oci", "rootfs", "store"]),
     mayOnlyUse("daemon", ["edge", "guest", "image", "mounts", "network", "store", "vm", "volumes"]),
     mayOnlyUse("edge", ["image", "network", "store", "vm"]),
+    mayOnlyUse("build", ["dockerfile", "engine", "guest", "image", "machine", "network", "oci", "rootfs", "store"]),
     mayOnlyUse("vm", ["machine", "guest", "image", "network", "rootfs", "store"]),
     {
       name: "cli-uses-the-library",

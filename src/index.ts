@@ -1,5 +1,15 @@
 export { entitlementsPath, type HypervisorEntitlement } from "./assets/index.js";
 export {
+  type BuildEvent,
+  type BuildOptions,
+  type BuiltImage,
+  buildImage,
+  type OnBuild,
+  type OutputEvent,
+  type StepEvent,
+  type WarningEvent,
+} from "./build/index.js";
+export {
   type DetachedOptions,
   type EventOptions,
   type ForkVmOptions,

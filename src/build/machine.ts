@@ -15,6 +15,8 @@ const WRITABLE_SHARE = 0.75;
 /** A command of a build. */
 export interface MachineCommand {
   argv: readonly string[];
+  /** A program that is there while the command runs. */
+  file: { path: string; content: string } | undefined;
   env: Readonly<Record<string, string>>;
   cwd: string;
   user: string;
@@ -33,12 +35,17 @@ export interface MachineResult {
 export class BuildMachines implements Disposable {
   readonly #runtime: Runtime;
   readonly #size: { memoryMiB: number; vcpus: number };
+  readonly #atOnce: number;
+  #running = 0;
+  readonly #waiting: (() => void)[] = [];
   #template: Promise<Template> | undefined;
   #wish: Disposable | undefined;
 
-  constructor(runtime: Runtime, size: { memoryMiB: number; vcpus: number }) {
+  /** @param atOnce how many commands run at a time */
+  constructor(runtime: Runtime, size: { memoryMiB: number; vcpus: number }, atOnce = 1) {
     this.#runtime = runtime;
     this.#size = size;
+    this.#atOnce = atOnce;
   }
 
   [Symbol.dispose](): void {
@@ -54,6 +61,7 @@ export class BuildMachines implements Disposable {
   ): Promise<MachineResult> {
     const template = await this.#prepare(work);
     const { signal } = work;
+    using _turn = await this.#turn(signal);
     const machine = await Machine.restore(this.#runtime, await templateSource(template), { signal });
     try {
       await assemble(machine, layers, this.#size.memoryMiB, signal);
@@ -67,6 +75,20 @@ export class BuildMachines implements Disposable {
     } finally {
       await machine.stop();
     }
+  }
+
+  /** Waits until one more may run. */
+  async #turn(signal: AbortSignal | undefined): Promise<Disposable> {
+    while (this.#running >= this.#atOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#running++;
+    const end = () => {
+      this.#running--;
+      this.#waiting.shift()?.();
+    };
+    // Those that wait are woken one by one as the running ones end, which an abort makes them do.
+    if (signal?.aborted) end();
+    signal?.throwIfAborted();
+    return { [Symbol.dispose]: end };
   }
 
   /** Boots the template if there is none. While one command runs, the machine of the next is prepared. */
@@ -109,9 +131,13 @@ async function assemble(
 }
 
 async function runCommand(machine: Machine, command: MachineCommand, signal: AbortSignal | undefined) {
-  const { argv, env, cwd, user, egress, onOutput } = command;
+  const { argv, file, env, cwd, user, egress, onOutput } = command;
   const network = Egress.open(machine.agent.network, { policy: egress });
   try {
+    if (file) {
+      const how = { mode: 0o755, createParents: true, ...(signal && { signal }) };
+      await machine.agent.files.write(file.path, file.content, how);
+    }
     const request = { argv, env, cwd, user, createCwd: true, link: "control" as const };
     const process = await machine.agent.exec(request, signal ? { signal } : {});
     process.stdout.on("data", (bytes: Buffer) => onOutput("stdout", bytes));

@@ -16,6 +16,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./run.js")).runCommand(),
   },
   {
+    name: "build",
+    description: "build an image from a Dockerfile in microVMs, ready to run; prints its name",
+    load: async () => (await import("./build.js")).buildCommand(),
+  },
+  {
     name: "exec",
     description: "run a command in a VM that runs in the background, and exit with its code",
     load: async () => (await import("./exec.js")).execCommand(),

@@ -26,7 +26,7 @@ import { warmupTagOf } from "./warm-up.js";
 const HOSTNAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?$/;
 
 /** What a snapshot can be baked from. */
-export interface BakeSource extends Pick<SnapshotMetadata, "reference" | "manifestDigest" | "config"> {
+export interface BakeSource extends Pick<SnapshotMetadata, "reference" | "manifestDigest" | "config" | "image"> {
   platform: string;
   identity: BakeIdentity;
   /** Where its layers are, or will be. */
@@ -37,7 +37,7 @@ export interface BakeSource extends Pick<SnapshotMetadata, "reference" | "manife
 
 /** Finds or bakes the snapshot of a source, and gives its folder. */
 export async function bakeOnce(runtime: Runtime, source: BakeSource, options: BakeOptions): Promise<string> {
-  const { reference, manifestDigest, platform, config } = source;
+  const { reference, manifestDigest, platform, config, image } = source;
   const size = sizeOf(options);
   const hostname = checkHostname(options.hostname ?? DEFAULT_HOSTNAME);
   const state = {
@@ -83,6 +83,7 @@ export async function bakeOnce(runtime: Runtime, source: BakeSource, options: Ba
     config,
     hostname,
     captured,
+    image,
     ...state,
   };
   await rememberRoot(folder);

@@ -34,6 +34,7 @@ export interface BakeInput {
   /** It holds what a warm-up brought about. */
   captured?: boolean | undefined;
   egress?: EgressPolicy | undefined;
+  image?: SnapshotMetadata["image"];
 }
 
 /**
@@ -128,6 +129,7 @@ export async function captureSnapshot(
     | "guestPort"
     | "captured"
     | "egress"
+    | "image"
     | "workloadPid"
   > & {
     layers: readonly { path: string; diffId: string }[];
@@ -150,6 +152,7 @@ export async function captureSnapshot(
     guestPort: about.guestPort,
     captured: about.captured,
     egress: about.egress,
+    image: about.image,
     workloadPid: about.workloadPid,
     createdAt: new Date().toISOString(),
     template: { key, id, memoryMiB, vcpus, accelerator, hypervisor: runtime.hypervisor.identity },

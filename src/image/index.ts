@@ -1,10 +1,12 @@
 export { isWholeDeviceState } from "./bake.js";
+export { type BakeSource, bakeOnce } from "./bake-once.js";
 export { type BundleDiagnosis, type BundleProblem, verifyBundle } from "./bundle/check-bundle.js";
 export { type BundleOptions, type BundleSummary, bundleImage } from "./bundle/make-bundle.js";
 export type { CopySourceOptions } from "./copy-source.js";
 export { Image, type StartOptions } from "./image.js";
+export { ensureLayers } from "./layers.js";
 export { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
-export { type BakeOptions, checkName, type ForeignState } from "./options.js";
+export { type BakeOptions, checkName, type ForeignState, isName, runConfigurationOf } from "./options.js";
 export { type AcquireVmOptions, closePools, Pool } from "./pool.js";
 export { type PushedImage, type PushOptions, pushImage } from "./push-image.js";
 export type { Ready } from "./ready.js";

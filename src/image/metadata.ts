@@ -65,6 +65,8 @@ const Metadata = v.object({
     hypervisor: v.string(),
   }),
   config: RunConfigurationSchema,
+  /** Of an image that was built here: its OCI configuration, for what is built from it and for saving it. */
+  image: v.optional(v.record(v.string(), v.unknown())),
   /** What its VMs may reach unless they are started with something else. */
   egress: v.optional(EgressPolicySchema),
   /** The device state has no checksum of its own. */

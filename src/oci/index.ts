@@ -2,7 +2,7 @@ export { type CopyOptions, type CopyResult, copyImage } from "./copy-image.js";
 export { type Digest, digestOf, isDigest } from "./digest.js";
 export { type Descriptor, type ImageManifest, parseManifest } from "./documents.js";
 export { forgetTag } from "./forget-tag.js";
-export type { ImageConfig } from "./image-config.js";
+export { type ImageConfig, parseImageConfig } from "./image-config.js";
 export { contentOf, type ImageNames, openArchiveTarget, openLayoutTarget } from "./layout-target.js";
 export {
   type Compression,

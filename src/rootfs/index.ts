@@ -1,4 +1,11 @@
-export { type Attributes, ErofsReader, type FileType, type Inode, type VerifyOptions, verifyImage } from "./erofs/index.js";
+export {
+  type Attributes,
+  ErofsReader,
+  type FileType,
+  type Inode,
+  type VerifyOptions,
+  verifyImage,
+} from "./erofs/index.js";
 export {
   CONTENT_NAME,
   type Exclude,

@@ -14,6 +14,8 @@ export interface Home {
   vms: string;
   /** The local authority for TLS. */
   tls: string;
+  /** What builds remember of their steps. */
+  builds: string;
   /** Which snapshots there are outside of this home. */
   roots: string;
 }
@@ -36,6 +38,7 @@ export function home(env: NodeJS.ProcessEnv = process.env): Home {
     run: join(root, "run"),
     vms: join(root, "vms"),
     tls: join(root, "tls"),
+    builds: join(root, "builds"),
     roots: join(root, "roots"),
   };
 }

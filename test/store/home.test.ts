@@ -18,6 +18,7 @@ test("holds a folder for each kind of thing", () => {
   expect(home({ SUPERMACHINE_HOME: "/own" })).toEqual({
     root: "/own",
     assets: "/own/assets",
+    builds: "/own/builds",
     templates: "/own/templates",
     layers: "/own/layers",
     blobs: "/own/blobs",

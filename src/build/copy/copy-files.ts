@@ -95,7 +95,13 @@ class Copier<Node extends TreeNode> {
     const tree = this.#tree;
     const target = node.type === "symlink" ? await tree.target(node) : "";
     const attributes = this.#attributes(node);
-    await this.#draft.putLeaf(folder, name, { type: "leaf", node, attributes, target, content: () => tree.content(node) });
+    await this.#draft.putLeaf(folder, name, {
+      type: "leaf",
+      node,
+      attributes,
+      target,
+      content: () => tree.content(node),
+    });
   }
 
   #missing(): DraftAttributes {

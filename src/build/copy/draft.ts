@@ -112,12 +112,7 @@ export class LayerDraft {
     for (let links = 0; rest.length > 0; ) {
       const name = rest.pop();
       if (name === undefined || name === "" || name === ".") continue;
-      if (name === "..") {
-        at = at.parent ?? at;
-        continue;
-      }
-      let child = await this.#child(at, name);
-      if (!child && missing) child = this.#make(at, name, missing);
+      const child = await this.#step(at, name, missing);
       if (!child) return undefined;
       if ("children" in child) {
         at = child;
@@ -133,6 +128,11 @@ export class LayerDraft {
       rest.push(...target.split("/").reverse());
     }
     return at;
+  }
+
+  async #step(at: DraftDirectory, name: string, missing: DraftAttributes | undefined) {
+    if (name === "..") return at.parent ?? at;
+    return (await this.#child(at, name)) ?? (missing && this.#make(at, name, missing));
   }
 
   /** Of a symbolic link. */

@@ -1,7 +1,8 @@
+import type { Stats } from "node:fs";
 import { constants } from "node:fs";
 import { lstat, open, readdir, readlink } from "node:fs/promises";
-import type { Stats } from "node:fs";
 import { resolve } from "node:path";
+import type { PathPatterns } from "../../dockerfile/index.js";
 import { UsageError } from "../../errors.js";
 import type { FileDigests } from "./file-digests.js";
 import type { SourceTree, TreeNode } from "./source-tree.js";
@@ -16,13 +17,6 @@ export interface ContextNode extends TreeNode {
   stats: Stats;
 }
 
-/** Whether a path below the folder is not part of it. */
-export interface Ignore {
-  excludes(path: string): boolean;
-  /** Some pattern brings back what another one excludes, so excluded folders have to be looked into. */
-  hasExceptions: boolean;
-}
-
 /**
  * A folder of this machine as the context of a build. No symbolic link is ever followed by the system: links are given as links, and
  * whoever resolves them does so within the tree.
@@ -31,10 +25,10 @@ export class ContextTree implements SourceTree<ContextNode> {
   readonly name: string;
   readonly keepsOwners = false;
   readonly folder: string;
-  readonly #ignore: Ignore | undefined;
+  readonly #ignore: PathPatterns | undefined;
   readonly #digests: FileDigests;
 
-  constructor(name: string, folder: string, digests: FileDigests, ignore?: Ignore) {
+  constructor(name: string, folder: string, digests: FileDigests, ignore?: PathPatterns) {
     this.name = name;
     this.folder = resolve(folder);
     this.#digests = digests;
@@ -84,7 +78,10 @@ export class ContextTree implements SourceTree<ContextNode> {
 
   /** Links in the file's place are not followed; what has become another file meanwhile is not read. */
   async #open(file: ContextNode) {
-    const handle = await open(this.#absolute(file.path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const handle = await open(
+      this.#absolute(file.path),
+      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
+    );
     const now = await handle.stat();
     if (now.ino === file.stats.ino && now.dev === file.stats.dev && now.size === file.size) return handle;
     await handle.close();
@@ -97,8 +94,9 @@ export class ContextTree implements SourceTree<ContextNode> {
 
   /** A folder that is excluded is there all the same when something in it is not. */
   async #isThere(node: ContextNode): Promise<boolean> {
-    if (!this.#ignore?.excludes(toText(node.path))) return true;
-    if (node.type !== "directory" || !this.#ignore.hasExceptions) return false;
+    const path = toText(node.path);
+    if (!this.#ignore?.matches(path)) return true;
+    if (node.type !== "directory" || !this.#ignore.mayHaveExceptionsBelow(path)) return false;
     const names = await readdir(this.#absolute(node.path), { encoding: "latin1" });
     for (const name of names) {
       if (await this.child(node, name)) return true;

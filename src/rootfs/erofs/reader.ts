@@ -85,7 +85,8 @@ export class ErofsReader implements Disposable {
     const format = raw.readUInt16LE(0);
     const mode = raw.readUInt16LE(4);
     const type = TYPES.get(mode & TYPE_BITS);
-    if ((format & 1) === 0 || type === undefined) throw this.#damaged(`its inode ${nid} is of a form that is not known`);
+    if ((format & 1) === 0 || type === undefined)
+      throw this.#damaged(`its inode ${nid} is of a form that is not known`);
     const count = raw.readUInt16LE(2);
     const xattrSize = count === 0 ? 0 : XATTR_HEADER_SIZE + 4 * (count - 1);
     const union = raw.readUInt32LE(16);
@@ -212,7 +213,8 @@ export class ErofsReader implements Disposable {
   }
 
   #read(position: number, length: number): Buffer {
-    if (!(position >= 0 && length >= 0 && position + length <= this.#size)) throw this.#damaged("it points beyond its end");
+    if (!(position >= 0 && length >= 0 && position + length <= this.#size))
+      throw this.#damaged("it points beyond its end");
     const bytes = Buffer.alloc(length);
     if (readSync(this.#file, bytes, 0, length, position) !== length) throw this.#damaged("it is shorter than it was");
     return bytes;

@@ -1,0 +1,106 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  type BuildScope,
+  buildScope,
+  compileIgnoreFile,
+  type EvaluatedStage,
+  ignoreFileNames,
+  type PathPatterns,
+  parseDockerfile,
+  unusedBuildArgs,
+} from "../dockerfile/index.js";
+import { UsageError } from "../errors.js";
+import type { Image } from "../image/index.js";
+import { openRuntime } from "../machine/index.js";
+import { checkPolicy } from "../network/index.js";
+import { parsePlatform } from "../oci/index.js";
+import { home, lease } from "../store/index.js";
+import { together } from "../together.js";
+import { BuildSession } from "./build-session.js";
+import type { ImageState } from "./image-state.js";
+import type { BuildOptions } from "./options.js";
+import { bakeResult, namesOf } from "./result.js";
+
+/** A finished build. */
+export interface BuiltImage {
+  /** Ready to start. */
+  image: Image;
+  /** Digest of its configuration, which docker calls the image's id. */
+  id: string;
+  /** Of its snapshots. */
+  names: string[];
+  /** How many instructions there were, and how many of them were found. */
+  steps: { total: number; cached: number };
+}
+
+/**
+ * Builds an image from a Dockerfile. Each command runs in a microVM; what it writes becomes a layer, which later builds find. Independent
+ * stages are built at the same time.
+ * @throws DockerfileError for a mistake in the Dockerfile, BuildError for an instruction that failed; UsageError, ImageError, VmError
+ */
+export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
+  namesOf(options);
+  if (options.egress !== undefined) checkPolicy(options.egress);
+  const file = parseDockerfile(await readDockerfile(options), { fileName: options.file ?? "Dockerfile" });
+  const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
+  const { buildArgs, target } = options;
+  const scope = buildScope(file, { buildArgs, target, platform });
+  // Nothing refers to the layers of a build before its image is baked.
+  await using _lease = await lease([home().layers], options.signal);
+  using session = await BuildSession.begin(scope, options, await readIgnore(options));
+  const { plan, evaluated } = await session.plan();
+  warn(scope, evaluated, options);
+  const tasks = plan.stages.map((stage) => (signal: AbortSignal) => session.stage(stage, signal));
+  const states = await together(options.signal, tasks);
+  await session.keepDigests();
+  const state = withLabels(states.at(-1) as ImageState, options);
+  const result = await bakeResult(await openRuntime(options), state, options);
+  const { total, cached } = session.progress;
+  return { ...result, steps: { total, cached } };
+}
+
+async function readDockerfile({ context, file, dockerfile }: BuildOptions): Promise<string> {
+  if (dockerfile !== undefined) return dockerfile;
+  const path = file ?? join(context, "Dockerfile");
+  return readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    throw new UsageError(`${path} cannot be read: ${cause.code ?? cause.message}`, {
+      cause,
+      hint: "Name the Dockerfile with --file, or the folder that has it.",
+    });
+  });
+}
+
+/** The file beside the Dockerfile comes before the context's own. */
+async function readIgnore({ context, file, dockerfile }: BuildOptions): Promise<PathPatterns | undefined> {
+  const own = file ?? join(context, "Dockerfile");
+  const names = ignoreFileNames(own).map((name) => (name === ".dockerignore" ? join(context, name) : name));
+  for (const path of dockerfile === undefined ? names : names.slice(-1)) {
+    const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw error;
+    });
+    if (text !== undefined) return compileIgnoreFile(text, path);
+  }
+  return undefined;
+}
+
+function withLabels(state: ImageState, { labels = {} }: BuildOptions): ImageState {
+  if (Object.keys(labels).length === 0) return state;
+  return { ...state, config: { ...state.config, Labels: { ...state.config.Labels, ...labels } } };
+}
+
+function warn(scope: BuildScope, stages: readonly EvaluatedStage[], { onBuild }: BuildOptions): void {
+  const all = [...scope.file.warnings, ...scope.warnings, ...stages.flatMap(({ warnings }) => warnings)];
+  for (const { rule, message, location } of all) {
+    onBuild?.({ kind: "warning", rule, message, file: location.file, line: location.line });
+  }
+  for (const name of unusedBuildArgs(scope)) {
+    onBuild?.({
+      kind: "warning",
+      rule: "UnusedBuildArg",
+      message: `no ARG declares the build argument ${name}`,
+      file: scope.file.file,
+      line: 1,
+    });
+  }
+}

@@ -1,0 +1,168 @@
+import {
+  type BuildPlan,
+  type BuildScope,
+  type EvaluatedStage,
+  evaluateStage,
+  type PathPatterns,
+  type PlannedStage,
+  planBuild,
+  type Source,
+} from "../dockerfile/index.js";
+import { UsageError } from "../errors.js";
+import { openRuntime } from "../machine/index.js";
+import { formatPlatform } from "../oci/index.js";
+import { LayerStore } from "../rootfs/index.js";
+import { home } from "../store/index.js";
+import { type Base, emptyImage, openBase } from "./base.js";
+import { BuildProgress } from "./build-progress.js";
+import { StepCache } from "./cache.js";
+import { filesKey, type ImageState } from "./image-state.js";
+import { BuildMachines } from "./machine.js";
+import { type BuildOptions, machineSize, parallelism } from "./options.js";
+import { buildStage } from "./stage-builder.js";
+import type { StepContext, StepSource } from "./steps/index.js";
+import { ContextTree, type FileDigests, LayerTree } from "./tree/index.js";
+
+/** One build: what its stages share. */
+export class BuildSession implements Disposable {
+  readonly scope: BuildScope;
+  readonly #options: BuildOptions;
+  readonly #ignore: PathPatterns | undefined;
+  readonly #digests: FileDigests;
+  readonly #layers = new LayerStore(home().layers);
+  readonly #cache: StepCache;
+  readonly #bases = new Map<string, Promise<Base>>();
+  readonly #evaluated = new Map<number, EvaluatedStage>();
+  readonly #stages = new Map<number, Promise<ImageState>>();
+  #machines: Promise<BuildMachines> | undefined;
+  #progress = new BuildProgress([]);
+
+  private constructor(
+    scope: BuildScope,
+    options: BuildOptions,
+    cache: StepCache,
+    digests: FileDigests,
+    ignore?: PathPatterns,
+  ) {
+    this.scope = scope;
+    this.#options = options;
+    this.#cache = cache;
+    this.#digests = digests;
+    this.#ignore = ignore;
+  }
+
+  static async begin(scope: BuildScope, options: BuildOptions, ignore?: PathPatterns): Promise<BuildSession> {
+    const cache = new StepCache(new LayerStore(home().layers));
+    return new BuildSession(scope, options, cache, await cache.fileDigests(), ignore);
+  }
+
+  [Symbol.dispose](): void {
+    void this.#machines?.then((machines) => machines[Symbol.dispose]()).catch(() => undefined);
+  }
+
+  /** What was read of the context is known to the next build. */
+  async keepDigests(): Promise<void> {
+    await this.#cache.keepFileDigests(this.#digests);
+  }
+
+  get progress(): BuildProgress {
+    return this.#progress;
+  }
+
+  /** Opens the images that stages begin with and evaluates every stage, so that mistakes show before anything is done. */
+  async plan(): Promise<{ plan: BuildPlan; evaluated: EvaluatedStage[] }> {
+    const { target } = this.#options;
+    const first = planBuild(this.scope, { target });
+    const triggers = await this.#triggers(first);
+    const plan = triggers.size === 0 ? first : planBuild(this.scope, { target, triggers });
+    for (const planned of plan.stages) {
+      this.#evaluated.set(planned.stage.index, await this.#evaluate(planned));
+    }
+    const evaluated = [...this.#evaluated.values()];
+    this.#progress = new BuildProgress(evaluated, this.#options.onBuild);
+    return { plan, evaluated };
+  }
+
+  /** What the bases add to the stages that begin with them, which may need more stages. */
+  async #triggers(plan: BuildPlan): Promise<Map<number, readonly string[]>> {
+    const found = new Map<number, readonly string[]>();
+    for (const { stage, base } of plan.stages) {
+      if (base.kind !== "image") continue;
+      const { document } = await this.#image(base);
+      const own = document.config?.OnBuild ?? [];
+      if (own.length > 0) found.set(stage.index, own);
+    }
+    return found;
+  }
+
+  async #evaluate({ stage, base }: PlannedStage): Promise<EvaluatedStage> {
+    if (base.kind === "stage") return evaluateStage(this.scope, stage, this.#evaluated.get(base.index));
+    if (base.kind === "scratch") return evaluateStage(this.scope, stage, undefined);
+    return evaluateStage(this.scope, stage, (await this.#image(base)).document);
+  }
+
+  /** An image from elsewhere, opened once. */
+  #image(source: Source): Promise<Base> {
+    if (source.kind !== "image") throw new UsageError(`${source.kind} is no image`);
+    const { name, platform = this.scope.platform } = source;
+    const key = `${formatPlatform(platform)} ${name}`;
+    const opened = this.#bases.get(key) ?? openBase(name, platform, this.#options);
+    this.#bases.set(key, opened);
+    return opened;
+  }
+
+  /** A stage's image, built once. */
+  stage(planned: PlannedStage, signal: AbortSignal): Promise<ImageState> {
+    const { index } = planned.stage;
+    const evaluated = this.#evaluated.get(index);
+    if (!evaluated) throw new Error(`stage ${index} was not evaluated`);
+    const built = this.#stages.get(index) ?? buildStage(this, planned, evaluated.steps, signal);
+    this.#stages.set(index, built);
+    return built;
+  }
+
+  /** The image that a name stands for, as soon as it is there. */
+  async imageOf(source: Source): Promise<ImageState> {
+    if (source.kind === "scratch") return emptyImage(this.scope.platform);
+    if (source.kind !== "stage") return (await this.#image(source)).state;
+    const built = this.#stages.get(source.index);
+    if (!built) throw new Error(`stage ${source.index} was not begun`);
+    return built;
+  }
+
+  stepContext(planned: PlannedStage, number: number, signal: AbortSignal): StepContext {
+    const { noCache = false, egress = "public", onProgress } = this.#options;
+    return {
+      machines: () => this.#openMachines(),
+      cache: this.#cache,
+      useCache: !noCache,
+      layers: this.#layers,
+      egress,
+      openSource: (from) => this.#openSource(from, planned),
+      now: Math.floor(Date.now() / 1000),
+      onOutput: (stream, bytes) => this.#progress.output(number, stream, bytes),
+      work: { onProgress, signal },
+    };
+  }
+
+  /** Only a build that runs something needs QEMU and a kernel. */
+  #openMachines(): Promise<BuildMachines> {
+    this.#machines ??= openRuntime(this.#options).then(
+      (runtime) => new BuildMachines(runtime, machineSize(), parallelism()),
+    );
+    return this.#machines;
+  }
+
+  async #openSource(from: string | undefined, { sources }: PlannedStage): Promise<StepSource & Disposable> {
+    if (from === undefined) {
+      const tree = new ContextTree("the build context", this.#options.context, this.#digests, this.#ignore);
+      return { tree, key: undefined, [Symbol.dispose]: () => tree[Symbol.dispose]() };
+    }
+    const source = sources.get(from);
+    if (!source) throw new UsageError(`${from} is neither a stage nor an image that was planned`);
+    const image = await this.imageOf(source);
+    const paths = image.layers.map(({ path }) => path);
+    const tree = new LayerTree(`the ${source.kind} ${from}`, paths);
+    return { tree, key: filesKey(image), [Symbol.dispose]: () => tree[Symbol.dispose]() };
+  }
+}

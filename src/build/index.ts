@@ -1,0 +1,3 @@
+export { type BuiltImage, buildImage } from "./build-image.js";
+export type { BuildEvent, OnBuild, OutputEvent, StepEvent, WarningEvent } from "./events.js";
+export type { BuildOptions } from "./options.js";

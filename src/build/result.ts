@@ -1,0 +1,48 @@
+import { basename, resolve } from "node:path";
+import { UsageError } from "../errors.js";
+import { type BakeSource, bakeOnce, checkName, Image, runConfigurationOf } from "../image/index.js";
+import type { Runtime } from "../machine/index.js";
+import { formatPlatform } from "../oci/index.js";
+import type { StoredLayer } from "../rootfs/index.js";
+import { type ImageState, imageDocument } from "./image-state.js";
+import type { BuildOptions } from "./options.js";
+
+/** As many as a guest can stack, with room for what a later build adds. */
+const MOST_LAYERS = 250;
+
+/** Bakes a built image under each of its names, so that its microVMs start at once. */
+export async function bakeResult(
+  runtime: Runtime,
+  state: ImageState,
+  options: BuildOptions,
+): Promise<{ image: Image; id: string; names: string[] }> {
+  const { document, digest } = imageDocument(state);
+  const layers = [...state.layers];
+  if (layers.length > MOST_LAYERS) {
+    throw new UsageError(`the image has ${layers.length} layers; at most ${MOST_LAYERS} work`, {
+      hint: "Join RUN instructions with && or heredocs.",
+    });
+  }
+  const source: BakeSource = {
+    reference: `dockerfile:${resolve(options.context)}`,
+    manifestDigest: digest,
+    platform: formatPlatform(state.platform),
+    config: runConfigurationOf({ config: state.config }, {}),
+    image: document,
+    identity: { configDigest: digest, layers },
+    layerPaths: layers.map(({ path }) => path),
+    ensureLayers: async (): Promise<StoredLayer[]> => layers,
+  };
+  const { memoryMiB, vcpus, snapshotsDir, signal, onProgress } = options;
+  const folders: string[] = [];
+  for (const name of namesOf(options)) {
+    folders.push(await bakeOnce(runtime, source, { name, memoryMiB, vcpus, snapshotsDir, signal, onProgress }));
+  }
+  const image = await Image.fromSnapshot(folders[0] ?? "", { signal });
+  return { image, id: digest, names: folders.map((folder) => basename(folder)) };
+}
+
+/** The names of the snapshots; without any, one that bakeOnce makes of the context's. @throws UsageError */
+export function namesOf({ names = [] }: Pick<BuildOptions, "names">): (string | undefined)[] {
+  return names.length === 0 ? [undefined] : [...new Set(names)].map(checkName);
+}

@@ -1,0 +1,56 @@
+import { createHash } from "node:crypto";
+import type { Match } from "./glob.js";
+import type { SourceTree, TreeNode } from "./source-tree.js";
+
+/**
+ * A digest of files with all that is copied of them. Times are no part of it, as in docker's builds: a fresh checkout of the same
+ * files is the same.
+ */
+export async function treeDigest<Node extends TreeNode>(
+  tree: SourceTree<Node>,
+  matches: readonly Match<Node>[],
+  keepsOwners: boolean,
+): Promise<string> {
+  const digester = new Digester(tree, keepsOwners);
+  for (const { name, node } of matches) await digester.add(node.type === "directory" ? "" : name, node);
+  return digester.value();
+}
+
+class Digester<Node extends TreeNode> {
+  readonly #tree: SourceTree<Node>;
+  readonly #keepsOwners: boolean;
+  readonly #hash = createHash("sha256");
+  /** Which names are of one file; inode numbers themselves mean nothing. */
+  readonly #identities = new Map<string, number>();
+
+  constructor(tree: SourceTree<Node>, keepsOwners: boolean) {
+    this.#tree = tree;
+    this.#keepsOwners = keepsOwners;
+  }
+
+  value(): string {
+    return this.#hash.digest("hex");
+  }
+
+  async add(path: string, node: Node): Promise<void> {
+    const { type, mode, uid, gid, size, major, minor } = node;
+    const owner = this.#keepsOwners ? [uid, gid] : [];
+    const xattrs = [...(node.xattrs ?? [])].map(([key, value]) => [key, value.toString("hex")]).sort();
+    const target = type === "symlink" ? await this.#tree.target(node) : "";
+    const content = type === "file" ? await this.#tree.digest(node) : "";
+    const facts = [path, type, mode, ...owner, type === "file" ? size : 0, major, minor, xattrs, target, content];
+    this.#hash.update(`${JSON.stringify([...facts, this.#numberOf(node)])}\n`);
+    if (type !== "directory") return;
+    for (const name of await this.#tree.names(node)) {
+      const child = await this.#tree.child(node, name);
+      if (child) await this.add(path === "" ? name : `${path}/${name}`, child);
+    }
+  }
+
+  #numberOf({ identity }: TreeNode): number | undefined {
+    if (identity === undefined) return undefined;
+    const number = this.#identities.get(identity) ?? this.#identities.size;
+    this.#identities.set(identity, number);
+    return number;
+  }
+}

@@ -1,0 +1,107 @@
+import { writeFile } from "node:fs/promises";
+import { text } from "node:stream/consumers";
+import { Command, Option } from "commander";
+import {
+  type BuildOptions,
+  buildImage,
+  type EgressPolicy,
+  type PullPolicy,
+  parseEnv,
+  type RegistryAuth,
+} from "../index.js";
+import { onInterrupt } from "./interrupt.js";
+import {
+  collect,
+  egressOf,
+  egressOptions,
+  memoryMiB,
+  platformOption,
+  pullOption,
+  registryAuthOption,
+  wholeNumber,
+} from "./options.js";
+import { type BuildProgressStyle, withBuildProgress } from "./progress/build.js";
+import { quietOption } from "./progress/index.js";
+import { printJson } from "./table.js";
+
+interface BuildFlags {
+  tag?: string[];
+  file?: string;
+  buildArg?: string[];
+  target?: string;
+  cache: boolean;
+  label?: string[];
+  iidfile?: string;
+  memory?: number;
+  vcpus?: number;
+  platform?: string;
+  pull: PullPolicy;
+  registryAuth?: RegistryAuth;
+  egress?: boolean;
+  enableEgress?: boolean;
+  egressPolicy?: EgressPolicy;
+  progress: BuildProgressStyle;
+  quiet?: boolean;
+  json?: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  supermachine build -t hello . && supermachine run hello
+  supermachine build -t app --build-arg VERSION=1.2 -f docker/Dockerfile .
+  supermachine build -t tests --target test --no-egress .
+  printf 'FROM alpine:3.20\\nRUN apk add curl\\n' | supermachine build -t curl -f - .`;
+
+/** `supermachine build`: an image from a Dockerfile, ready to run. */
+export function buildCommand(): Command {
+  const command = new Command("build")
+    .argument("<path>", "folder that COPY and ADD take files from")
+    .option("-t, --tag <name>", "name of the image; can be repeated", collect)
+    .option("-f, --file <path>", "the Dockerfile, or - for standard input (default: PATH/Dockerfile)")
+    .option("--build-arg <NAME=value>", "value of an ARG; a name alone takes its value from here", collect)
+    .option("--target <stage>", "the stage to build (default: the last one)")
+    .option("--no-cache", "run every instruction anew")
+    .option("--label <name=value>", "add a label to the image", collect)
+    .option("--iidfile <path>", "write the image's id to a file")
+    .option("-m, --memory <size>", "memory of the image's microVMs, such as 512M or 2G (default 256M)", memoryMiB)
+    .option("--vcpus <n>", "processors of the image's microVMs (default 1)", wholeNumber)
+    .addOption(platformOption())
+    .addOption(pullOption())
+    .addOption(registryAuthOption())
+    .addOption(progressOption())
+    .addOption(quietOption())
+    .option("--json", "print JSON")
+    .addHelpText("after", EXAMPLES);
+  for (const option of egressOptions()) command.addOption(option);
+  return command.action(run);
+}
+
+function progressOption(): Option {
+  const styles: BuildProgressStyle[] = ["auto", "plain", "tty", "quiet", "rawjson"];
+  return new Option("--progress <style>", "how to show progress, on stderr").choices(styles).default("auto");
+}
+
+async function run(context: string, flags: BuildFlags): Promise<void> {
+  const options: BuildOptions = {
+    context,
+    ...(flags.file === "-" ? { dockerfile: await text(process.stdin) } : { file: flags.file }),
+    names: flags.tag,
+    buildArgs: parseEnv(flags.buildArg ?? [], process.env),
+    labels: parseEnv(flags.label ?? []),
+    target: flags.target,
+    noCache: !flags.cache,
+    memoryMiB: flags.memory,
+    vcpus: flags.vcpus,
+    platform: flags.platform,
+    pull: flags.pull,
+    registryAuth: flags.registryAuth,
+    egress: egressOf(flags),
+    signal: onInterrupt(),
+  };
+  const style = flags.quiet ? "quiet" : flags.progress;
+  const built = await withBuildProgress(style, (reports) => buildImage({ ...options, ...reports }));
+  if (flags.iidfile !== undefined) await writeFile(flags.iidfile, built.id);
+  const { id, names, steps } = built;
+  if (flags.json) printJson({ id, names, steps });
+  else process.stdout.write(`${names.join("\n")}\n`);
+}
