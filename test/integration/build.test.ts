@@ -173,6 +173,16 @@ describe("a build that fails", () => {
     expect(states).toEqual(["cached", "finished"]);
   });
 
+  test("says what is not supported", async () => {
+    for (const [instruction, words] of [
+      ["RUN --mount=type=cache,target=/c true", "--mount=type=cache is not supported"],
+      ["RUN --network=host true", "--network=host is not possible"],
+      ["ADD https://example.org/file /", "only files of the context"],
+    ] as const) {
+      expect((await failure(`FROM scratch\n${instruction}\n`)).message).toContain(words);
+    }
+  });
+
   test("does not reach files outside of the context", async () => {
     files({ "inside/file": "x" });
     symlinkSync("/etc/hostname", join(context, "absolute"));
