@@ -1,5 +1,5 @@
-export { writeArchiveImage } from "./archive-image.js";
 export { archiveDigest, layerArchive } from "./archive.js";
+export { writeArchiveImage } from "./archive-image.js";
 export type { LayerSource } from "./blob-source.js";
 export { type ConvertedLayer, type ConvertOptions, convertLayer, EMPTY_LAYER } from "./convert.js";
 export { decompress } from "./decompress.js";
