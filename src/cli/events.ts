@@ -44,7 +44,9 @@ export function eventsCommand(): Command {
 }
 
 function eventText({ time, vm, event, details }: VmEvent): string {
-  const facts = Object.entries(details).map(([name, value]) => `${name}=${value}`);
+  const facts = Object.entries(details).map(
+    ([name, value]) => `${name}=${/[\s"]/.test(String(value)) ? JSON.stringify(value) : value}`,
+  );
   // Names that a guest asks for may hold anything.
   return [time, vm, event, ...facts].join(" ").replace(/\p{C}/gu, "?");
 }

@@ -38,9 +38,9 @@ export async function showLive(lines: () => Promise<string[]>, intervalMs: numbe
 
 /** Nothing is cleared before it is written over, so that nothing flickers; what does not fit is left out. */
 function screen(lines: readonly string[]): string {
-  const { rows = 24 } = process.stdout;
+  const { rows = 24, columns = 80 } = process.stdout;
   return `${HOME}${lines
     .slice(0, rows - 1)
-    .map((line) => `${line}${CLEAR_LINE}\n`)
+    .map((line) => `${line.slice(0, columns - 1)}${CLEAR_LINE}\n`)
     .join("")}${CLEAR_BELOW}`;
 }

@@ -270,8 +270,9 @@ export class Supervisor {
     const passed = this.#egress.pass();
     if (!passed) return;
     const where = { ...(address !== undefined && { address }), ...(port !== undefined && { port }) };
+    const asked = names.length > 0 ? { names: names.join(" ").slice(0, 1_000) } : {};
     const dropped = passed.dropped > 0 ? { dropped: passed.dropped } : {};
-    this.#tell("egress", { protocol, allowed, reason, ...where, names: names.join(" ").slice(0, 1_000), ...dropped });
+    this.#tell("egress", { protocol, allowed, reason, ...where, ...asked, ...dropped });
   }
 
   /** A full disk keeps the VM from nothing: who asks gets the record from here. */

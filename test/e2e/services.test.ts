@@ -150,12 +150,15 @@ describe("a service", () => {
     expect((await cli("logs", "web")).stderr.match(/serving/g)).toHaveLength(3);
   });
 
-  test("has told what happened to it", async () => {
+  test("has told what happened to it, and what it wanted to reach", async () => {
+    await cli("exec", "web", "--", "wget", "-q", "http://10.1.2.3/");
     const text = (await cli("events", "--since", begin, "--no-follow", "--json", "web")).stdout;
     const events = text.split("\n").map((line) => JSON.parse(line) as VmEvent);
     const kinds = new Set(events.map(({ event }) => event));
-    for (const kind of ["start", "ready", "health", "pause", "resume", "fork", "snapshot", "stop", "die"])
+    for (const kind of ["start", "ready", "health", "pause", "resume", "fork", "snapshot", "stop", "die", "egress"])
       expect(kinds).toContain(kind);
+    const egress = events.find(({ event }) => event === "egress");
+    expect(egress?.details).toMatchObject({ allowed: false, address: "10.1.2.3", port: 80 });
     expect(events.find(({ event }) => event === "die")?.details).toMatchObject({ exitCode: 9 });
     expect((await cli("events", "--since", begin, "--no-follow")).stdout).toMatch(/ web health status=unhealthy\n/);
   });
@@ -203,7 +206,7 @@ describe("a start that fails is told with what the workload wrote, and leaves no
     expect(deaf).toMatchObject({ exitCode: 1 });
     expect(deaf.stderr).toMatch(/deaf was not ready[\s\S]*hm/);
     await nothingLeft("deaf");
-    const probe = ["-p", "80", "--probe-path", "/missing", "--ready-timeout-ms", "1500"];
+    const probe = ["-p", "80", "--probe-path", "/missing", "--ready-timeout-ms", "4000"];
     const { stderr } = await run("blank", ...probe, busybox, "--", "httpd", "-f", "-p", "80", "-h", "/tmp");
     expect(stderr).toContain("port 80 answered GET /missing with 404, not 200");
     await nothingLeft("blank");
@@ -220,6 +223,12 @@ describe("a start that fails is told with what the workload wrote, and leaves no
     const unbaked = await run("third", "--no-bake", "--memory", "777M", busybox, "--", "true");
     expect(unbaked).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("there is no snapshot") });
   });
+});
+
+test("a guest that ran out of memory shows that", async () => {
+  await run("hog", busybox, "--", "sh", "-c", "sleep 1; tail /dev/zero");
+  expect((await cli("wait", "hog")).stdout).toBe("137");
+  expect(await inspect("hog")).toMatchObject({ status: "exited", outOfMemory: true });
 });
 
 test("a disk that is full of logs, and a damaged record, harm no VM", async () => {
