@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { execa } from "execa";
+import { containerConfig } from "./container-config.js";
 
 /**
  * Runs containers by name, each in the background, and says when one has ended. A shell of its own starts them: to have Node start
@@ -41,7 +42,7 @@ export class Containers implements AsyncDisposable {
     const folder = mkdtempSync(join(tmpdir(), `supermachine-${runtime}-`));
     const bundle = join(folder, "bundle");
     await execa("umoci", ["unpack", "--image", `${layout}:latest`, bundle]);
-    writeFileSync(join(bundle, "config.json"), JSON.stringify(config()));
+    writeFileSync(join(bundle, "config.json"), JSON.stringify(containerConfig(["true"])));
     const shell = spawn("unshare", ["-m", "bash", "-c", SCRIPT, "bench", bundle, runtime], {
       stdio: ["pipe", "pipe", "inherit"],
     });
@@ -64,18 +65,4 @@ export class Containers implements AsyncDisposable {
     await new Promise((resolve) => this.#shell.once("exit", resolve));
     if (existsSync(this.#folder)) rmSync(this.#folder, { recursive: true });
   }
-}
-
-function config(): object {
-  const namespaces = ["pid", "mount", "ipc", "uts", "network"].map((type) => ({ type }));
-  return {
-    ociVersion: "1.0.2",
-    process: { terminal: false, user: { uid: 0, gid: 0 }, args: ["true"], env: ["PATH=/bin:/usr/bin"], cwd: "/" },
-    root: { path: "rootfs", readonly: false },
-    mounts: [
-      { destination: "/proc", type: "proc", source: "proc" },
-      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755"] },
-    ],
-    linux: { namespaces },
-  };
 }

@@ -2,6 +2,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } fr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
+import { containerConfig } from "./container-config.js";
 
 /** A rival: the same busybox as an ordinary container of runc (Debian packages runc and busybox-static). */
 export class RuncContainer implements AsyncDisposable {
@@ -40,17 +41,6 @@ export class RuncContainer implements AsyncDisposable {
   }
 
   #configure(args: string[]): void {
-    const namespaces = ["pid", "mount", "ipc", "uts", "network"].map((type) => ({ type }));
-    const config = {
-      ociVersion: "1.0.2",
-      process: { terminal: false, user: { uid: 0, gid: 0 }, args, env: ["PATH=/bin"], cwd: "/" },
-      root: { path: "rootfs", readonly: false },
-      mounts: [
-        { destination: "/proc", type: "proc", source: "proc" },
-        { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755"] },
-      ],
-      linux: { namespaces },
-    };
-    writeFileSync(join(this.#folder, "config.json"), JSON.stringify(config));
+    writeFileSync(join(this.#folder, "config.json"), JSON.stringify(containerConfig(args)));
   }
 }

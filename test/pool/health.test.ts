@@ -1,27 +1,10 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { PoolClosedError, PoolExhaustedError } from "../../src/errors.js";
-import { type Lease, type PoolOptions, ResourcePool } from "../../src/pool/index.js";
-import { FakeSource, type Thing } from "./fake-source.js";
+import type { Lease } from "../../src/pool/index.js";
+import type { Thing } from "./fake-source.js";
+import { eachWithPool, later, open, pool, source } from "./pool-under-test.js";
 
-let source: FakeSource;
-let pool: ResourcePool<Thing>;
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  source = new FakeSource();
-});
-afterEach(async () => {
-  const closed = pool.close();
-  await later(60_000);
-  await closed;
-  expect(source.alive).toEqual([]);
-  vi.useRealTimers();
-});
-
-const open = (options: PoolOptions = {}) => {
-  pool = new ResourcePool(source, options);
-};
-const later = (ms: number) => vi.advanceTimersByTimeAsync(ms);
+eachWithPool();
 const acquire = async (): Promise<Lease<Thing>> => {
   const acquiring = pool.acquire();
   await later(source.createMs);

@@ -1,28 +1,10 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { PoolExhaustedError, UsageError } from "../../src/errors.js";
 import { type AcquireOptions, type Lease, type PoolOptions, ResourcePool } from "../../src/pool/index.js";
-import { FakeSource, type Thing } from "./fake-source.js";
+import type { Thing } from "./fake-source.js";
+import { eachWithPool, later, open, pool, source } from "./pool-under-test.js";
 
-let source: FakeSource;
-let pool: ResourcePool<Thing>;
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  source = new FakeSource();
-});
-afterEach(async () => {
-  const closed = pool.close();
-  await later(60_000);
-  await closed;
-  expect(source.alive).toEqual([]);
-  expect(source.creating).toBe(0);
-  vi.useRealTimers();
-});
-
-const open = (options: PoolOptions = {}) => {
-  pool = new ResourcePool(source, options);
-};
-const later = (ms: number) => vi.advanceTimersByTimeAsync(ms);
+eachWithPool();
 
 /** Acquires, and keeps what becomes of it. */
 function ask(options: AcquireOptions = {}) {
