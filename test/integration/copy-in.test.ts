@@ -31,7 +31,8 @@ beforeEach(async () => {
 });
 afterEach(() => {
   folder[Symbol.dispose]();
-  expect(readdirSync(home().run).filter((name) => name.includes(".copy"))).toEqual([]);
+  const own = readdirSync(home().run).filter((name) => name.startsWith(`${process.pid}-`) && name.includes(".copy"));
+  expect(own).toEqual([]);
 });
 afterAll(async () => {
   await vm.stop();
