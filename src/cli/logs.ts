@@ -9,6 +9,7 @@ interface LogFlags {
   tail?: number;
   since?: Date;
   timestamps?: boolean;
+  router?: boolean;
 }
 
 /** `supermachine logs`: what the workload of a VM in the background wrote. */
@@ -22,6 +23,7 @@ export function logsCommand(): Command {
       "only lines from then on: a time such as 2026-11-21T10:00:00Z, or an age such as 10m",
       moment,
     )
+    .option("--router", "the requests that its HTTP port dealt with, instead of what its workload wrote")
     .option("-t, --timestamps", "print the time of every line")
     .addHelpText("after", "\nExamples:\n  supermachine logs -f web\n  supermachine logs --since 10m --tail 100 web")
     .action(async (target: string | undefined, { timestamps, ...options }: LogFlags) => {

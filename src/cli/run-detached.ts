@@ -1,4 +1,5 @@
 import {
+  type DetachedOptions,
   type EgressPolicy,
   type HealthOptions,
   type Image,
@@ -22,21 +23,28 @@ interface Workload {
   volumes: readonly VolumeOptions[];
   egress: EgressPolicy | undefined;
   publish: readonly PublishOptions[] | undefined;
+  edge?: NonNullable<DetachedOptions["edge"]>;
   signal: AbortSignal;
 }
 
 /** `run --detach`: starts the workload under a supervisor, and prints the VM's name once it is ready. */
 export async function runDetached(image: Image, flags: DetachFlags, workload: Workload): Promise<void> {
   const { port, probePath: path, readyTimeoutMs: timeoutMs, stopSignal, pidFile, logFile, restart } = flags;
+  const { edge } = workload;
+  const readyPort = port ?? (edge && (edge.guestPort ?? image.guestPort));
   const vm = await startDetached(image, {
     ...workload,
     labels: parseEnv(flags.label ?? []),
     remove: flags.rm,
     ...{ restart, stopSignal, pidFile, logFile, health: healthOf(flags) },
-    ready: { ...(port !== undefined && { port }), path, ...(timeoutMs !== undefined && { timeoutMs }) },
+    ready: { ...(readyPort !== undefined && { port: readyPort }), path, ...(timeoutMs !== undefined && { timeoutMs }) },
     ...(flags.stopGrace !== undefined && { graceMs: flags.stopGrace * 1_000 }),
   });
   tellPorts((await vm.inspect()).ports ?? []);
+  if (edge) {
+    const url = `${edge.tls ? "https" : "http"}://${vm.name}.localhost:${edge.port}`;
+    process.stderr.write(`supermachine: ${url} is port ${readyPort} of the image\n`);
+  }
   process.stdout.write(`${vm.name}\n`);
 }
 

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { resolve } from "node:path";
 import { authorityPath, formatAccess, type Image, type ServeOptions, serve } from "../index.js";
 import type { EdgeFlags, Served } from "./edge-options.js";
 
@@ -38,4 +39,15 @@ export function serverBake({ ready, guestPort }: Served, workload: ServedWorkloa
   if (hasStorage) return { ready: "start" as const, guestPort };
   const { cwd, ...rest } = workload;
   return { ready, guestPort, ...rest, workdir: cwd };
+}
+
+/** The same for `run --detach`, whose supervisor reads the files itself. */
+export function detachedEdge(
+  { edge: { port = 8_080, workers, answerTimeoutMs }, guestPort }: Served,
+  flags: EdgeFlags,
+) {
+  const { inboundTlsCert: cert, inboundTlsKey: key, inboundTlsAutogen: autogen } = flags;
+  const files =
+    cert !== undefined && key !== undefined ? { certFile: resolve(cert), keyFile: resolve(key) } : undefined;
+  return { port, workers, answerTimeoutMs, guestPort, tls: autogen ? ("autogen" as const) : files };
 }

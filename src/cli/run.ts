@@ -7,6 +7,7 @@ import {
   type PublishOptions,
   type PullPolicy,
   parseEnv,
+  type Ready,
   type RegistryAuth,
   UsageError,
   type Vm,
@@ -31,7 +32,7 @@ import {
 } from "./options.js";
 import { type ProgressFlags, progressOption, quietOption, withProgress } from "./progress/index.js";
 import { runDetached } from "./run-detached.js";
-import { runServed, serverBake } from "./run-served.js";
+import { detachedEdge, runServed, serverBake } from "./run-served.js";
 import { addSettingOptions, type SettingFlags } from "./setting-options.js";
 import { addShorthands, type ShorthandFlags, shorthand } from "./shorthands.js";
 import { tellPorts } from "./tell-ports.js";
@@ -155,17 +156,15 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
   const storage = storageOf(flags);
   const server = served && serverBake(served, workload, storage.mounts.length + storage.volumes.length > 0);
   const image = await withProgress(flags, (onProgress) => Image.open(reference, { ...bake, ...server, onProgress }));
-  if (served) {
-    // What was baked in comes with the snapshot.
-    const isBakedIn = server?.ready !== "start" && image.name !== reference;
-    const options = { ...(isBakedIn ? {} : workload), name, ...storage, egress: network.egress };
-    return runServed(image, served, flags, options, signal);
-  }
+  const own = image.name === reference ? workload : notBakedIn(server, workload);
   if (detach) {
-    await runDetached(image, flags, { ...workload, name, ...storageOf(flags), ...network });
+    const edge = served && detachedEdge(served, flags);
+    const background = { ...own, name, ...storage, ...network, ...(edge && { edge, publish: [] }) };
+    await runDetached(image, flags, background);
     return 0;
   }
-  await using vm = await image.start({ signal, workload: false, ...storageOf(flags), ...network });
+  if (served) return runServed(image, served, flags, { ...own, name, ...storage, egress: network.egress }, signal);
+  await using vm = await image.start({ signal, workload: false, ...storage, ...network });
   tellPorts(vm.exposed);
   const stdin = interactive ? ("pipe" as const) : ("ignore" as const);
   const options = { ...workload, stdin, ...(tty && { tty, ...terminalSize() }) };
@@ -191,6 +190,11 @@ async function startOrGoOn(image: Image, vm: Vm, options: Parameters<Vm["start"]
   const child = await vm.attach(workloadPid);
   options.signal.addEventListener("abort", () => child.kill("SIGKILL"), { once: true });
   return child;
+}
+
+/** What was baked in comes with the snapshot. */
+function notBakedIn<T extends { signal: AbortSignal }>(server: { ready: Ready } | undefined, workload: T) {
+  return server && server.ready !== "start" ? { env: {}, signal: workload.signal } : workload;
 }
 
 function requireTerminal(): void {

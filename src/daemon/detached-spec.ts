@@ -11,7 +11,7 @@ import type { ReadyProbe } from "./readiness.js";
 import type { RestartPolicy } from "./restart-policy.js";
 import { goesOn } from "./start-workload.js";
 import { stopSignalOf } from "./stop-signal.js";
-import type { SupervisorSpec } from "./supervisor-spec.js";
+import type { EdgeSpec, SupervisorSpec } from "./supervisor-spec.js";
 
 const DEFAULT_GRACE_MS = 10_000;
 const DEFAULT_READY_TIMEOUT_MS = 60_000;
@@ -58,6 +58,11 @@ export interface DetachedOptions extends CommandChanges {
   ready?: Partial<ReadyProbe> | undefined;
   /** By default the image's HEALTHCHECK; `false` for none. */
   health?: HealthOptions | false | undefined;
+  /**
+   * Serves the image's HTTP server on a port of the host, as NAME.localhost, by `workers` VMs; its own certificate is in two files. Edges
+   * of several VMs share a port.
+   */
+  edge?: (Omit<EdgeSpec, "guestPort"> & { guestPort?: number | undefined }) | undefined;
   /** A file that has the supervisor's process id while it runs. */
   pidFile?: string | undefined;
   /** A file that the workload's output is added to as it is; at 10 MiB it becomes `FILE.1`, and that `FILE.2`. */
@@ -87,6 +92,7 @@ export function detachedSpec(image: Image, options: DetachedOptions): Supervisor
     egress: options.egress && checkPolicy(options.egress),
     publish: [...(options.publish ?? [])],
     stopSignal: stopSignalOf(options.stopSignal, config.stopSignal),
+    edge: options.edge && { ...options.edge, guestPort: options.edge.guestPort ?? image.guestPort },
     ready: readyProbe(image, options),
     health: healthCheck(image, options.health),
     pidFile: pidFile && resolve(pidFile),

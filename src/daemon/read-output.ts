@@ -9,6 +9,8 @@ const POLL_MS = 100;
 export interface LogOptions {
   /** Goes on with new lines until the VM has ended, or `signal` aborts. */
   follow?: boolean | undefined;
+  /** The requests that its edge dealt with, instead of what its workload wrote. */
+  router?: boolean | undefined;
   /** Only the last so many lines. */
   tail?: number | undefined;
   /** Only lines from then on. */

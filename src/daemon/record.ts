@@ -89,6 +89,7 @@ export function placeOf(name: string) {
     spec: join(folder, "spec.json"),
     snapshot: join(folder, "snapshot"),
     output: join(folder, "output"),
+    router: join(folder, "router"),
     messages: join(folder, "supervisor.log"),
   };
 }

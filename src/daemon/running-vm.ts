@@ -73,7 +73,7 @@ export class RunningVm {
 
   /** What its workload wrote. */
   logs(options: LogOptions = {}): AsyncGenerator<OutputLine> {
-    return readOutput(placeOf(this.name).output, options, async () => {
+    return readOutput(placeOf(this.name)[options.router ? "router" : "output"], options, async () => {
       const record = await readRecord(this.name);
       return !record || isOver(record.status);
     });

@@ -4,10 +4,11 @@ import { VmError } from "../errors.js";
 import { Image } from "../image/index.js";
 import { rememberRoot, replace } from "../store/index.js";
 import { serveControl } from "./control-server.js";
-import { logPaths } from "./log-file.js";
+import { LogFile, logPaths } from "./log-file.js";
 import { OutputLog } from "./output-log.js";
 import { holdPidFile } from "./pid-file.js";
 import { claim, placeOf } from "./record.js";
+import { openServiceEdge } from "./service-edge.js";
 import { socketPath } from "./socket-path.js";
 import { Supervisor } from "./supervisor.js";
 import { routesOf } from "./supervisor-routes.js";
@@ -22,7 +23,7 @@ import type { SupervisorSpec } from "./supervisor-spec.js";
  */
 export async function supervise(wanted: SupervisorSpec, onStarted: () => void, signal?: AbortSignal): Promise<void> {
   await using _name = await claim(wanted.name);
-  const { folder, output } = placeOf(wanted.name);
+  const { folder, output, router } = placeOf(wanted.name);
   // What never ran leaves nothing, and what ran only what it is told to keep.
   let kept = wanted.again === true;
   let supervisor: Supervisor | undefined;
@@ -30,8 +31,10 @@ export async function supervise(wanted: SupervisorSpec, onStarted: () => void, s
     await using _pid = wanted.pidFile === undefined ? undefined : await holdPidFile(wanted.pidFile, wanted.name);
     const spec = await withOwnSnapshot(wanted);
     const image = await Image.fromSnapshot(spec.snapshotPath, signal ? { signal } : {});
-    if (!wanted.again) await Promise.all(logPaths(output).map((path) => rm(path, { force: true })));
-    supervisor = new Supervisor(spec, image, new OutputLog(output, spec.logFile));
+    if (!wanted.again)
+      await Promise.all([...logPaths(output), ...logPaths(router)].map((path) => rm(path, { force: true })));
+    const log = new OutputLog(output, spec.logFile);
+    supervisor = new Supervisor(spec, image, log);
     const { stop } = supervisor;
     const onSignal = () => stop();
     for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, onSignal);
@@ -40,6 +43,8 @@ export async function supervise(wanted: SupervisorSpec, onStarted: () => void, s
       supervisor ? supervisor.exec(socket) : Promise.reject(new VmError("there is no VM any more")),
     );
     await supervisor.untilReady(first, signal);
+    const supervised = { spec, image, supervisor, output: log, router: new LogFile(router) };
+    await using _edge = spec.edge && (await openServiceEdge(supervised, spec.edge, signal));
     await writeSpec(supervisor.spec);
     kept = !spec.remove;
     onStarted();

@@ -3,6 +3,16 @@ import { EgressPolicySchema, PublishSchema } from "../network/index.js";
 
 const Milliseconds = v.pipe(v.number(), v.minValue(0));
 
+const Edge = v.object({
+  port: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)),
+  workers: v.optional(v.number()),
+  guestPort: v.pipe(v.number(), v.integer()),
+  answerTimeoutMs: v.optional(v.number()),
+  tls: v.optional(v.union([v.literal("autogen"), v.object({ certFile: v.string(), keyFile: v.string() })])),
+});
+/** The HTTP server in front of a supervised VM. */
+export type EdgeSpec = v.InferOutput<typeof Edge>;
+
 /** What a supervisor is told to run. */
 export const SupervisorSpec = v.object({
   name: v.string(),
@@ -52,6 +62,8 @@ export const SupervisorSpec = v.object({
   ready: v.optional(
     v.object({ port: v.pipe(v.number(), v.integer()), path: v.optional(v.string()), timeoutMs: Milliseconds }),
   ),
+  /** Serves the workload's HTTP server on a port of the host. */
+  edge: v.optional(Edge),
   health: v.optional(
     v.object({
       argv: v.pipe(v.array(v.string()), v.minLength(1)),

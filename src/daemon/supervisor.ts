@@ -145,6 +145,11 @@ export class Supervisor {
     });
   }
 
+  /** What runs now, if anything. */
+  get running(): Running | undefined {
+    return this.#running;
+  }
+
   /** @throws VmError when there is none just now */
   current(): Running {
     if (this.#running) return this.#running;
@@ -205,7 +210,11 @@ export class Supervisor {
   }
 
   async #untilEnd({ vm, workload }: Running): Promise<ExitStatus> {
-    const outputs = [this.#log.keep(workload.stdout, "stdout"), this.#log.keep(workload.stderr, "stderr")];
+    // Settled from the start: a VM that is gone breaks its streams off before anybody waits for them.
+    const outputs = Promise.allSettled([
+      this.#log.keep(workload.stdout, "stdout"),
+      this.#log.keep(workload.stderr, "stderr"),
+    ]);
     const ended = workload.wait();
     const stop = () => void this.#end({ vm, workload }, ended).catch(() => undefined);
     this.#stop.signal.addEventListener("abort", stop, { once: true });
@@ -218,7 +227,7 @@ export class Supervisor {
       return { exitCode: 137, signal: "SIGKILL" };
     } finally {
       this.#stop.signal.removeEventListener("abort", stop);
-      await Promise.allSettled(outputs);
+      await outputs;
     }
   }
 

@@ -96,6 +96,31 @@ test("two commands share a port, by name", async () => {
   expect(await curl(`http://one.localhost:${shared}/`)).toContain("no service one is here");
 });
 
+test("a service in the background has two microVMs on a port, replaces one that dies, and logs its requests", async () => {
+  const port = String(await freePort());
+  const cli = (...args: string[]) => execa("node", [CLI, ...args], { reject: false });
+  const server = [busybox, "--", "sh", "-c", SERVER];
+  const options = ["--http-port", port, "--workers-per-snapshot", "2", "--restart", "always"];
+  const { stdout, stderr } = await cli("run", "-q", "-d", "--name", "shop", "-p", "8080", ...options, ...server);
+  expect([stdout, stderr]).toEqual(["shop", `supermachine: http://shop.localhost:${port} is port 8080 of the image`]);
+  try {
+    const url = `http://shop.localhost:${port}/`;
+    const workers = async () =>
+      JSON.parse(await curl(`${url}_health`)).services[0].workers.map(({ id }: { id: number }) => id);
+    expect(await curl(url)).toBe(PAGE);
+    await expect.poll(workers, { timeout: 20_000 }).toEqual([1, 2]);
+    const { vmPid } = JSON.parse((await cli("inspect", "shop")).stdout)[0];
+    process.kill(vmPid, "SIGKILL");
+    expect(await curl(url)).toBe(PAGE);
+    await expect.poll(workers, { timeout: 20_000 }).toEqual([2, 3]);
+    expect((await cli("logs", "--router", "shop")).stdout).toMatch(/shop#1 127\.0\.0\.1 "GET \/" 200 /);
+    expect((await cli("logs", "shop")).stdout).toContain("listening");
+  } finally {
+    await cli("rm", "--force", "shop");
+  }
+  expect(await curl(`http://shop.localhost:${port}/`)).toBe("");
+});
+
 test("options that contradict each other, and a command that ends at once, are clear errors", async () => {
   const failing = async (...args: string[]) => {
     const { exitCode, stderr } = await execa("node", [CLI, "run", "-q", ...args], { reject: false });
@@ -111,6 +136,9 @@ test("options that contradict each other, and a command that ends at once, are c
   );
   other.close();
   expect(await failing("--inbound-tls-cert", "x.pem", busybox)).toMatch(/^2: .*go together/);
+  expect(await failing("-d", "--http-port", "8080", "--idle-timeout", "1m", busybox)).toMatch(
+    /^2: .*for the foreground/,
+  );
   expect(await failing("--http-port", "0", "-i", busybox)).toMatch(/^2: .*nobody for -i and -t/);
   expect(await failing("--http-port", "0", busybox, "--", "sh", "-c", "echo no config; exit 3")).toMatch(
     /^1: .*exit code 3 before it listened on port 80; its last output:\nno config/s,

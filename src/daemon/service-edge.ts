@@ -1,0 +1,113 @@
+import { readFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { formatAccess, HttpEdge, type WorkerSource } from "../edge/index.js";
+import { VmError } from "../errors.js";
+import type { Image } from "../image/index.js";
+import type { LogFile } from "./log-file.js";
+import type { OutputLine, OutputLog } from "./output-log.js";
+import { type Running, startWorkload } from "./start-workload.js";
+import type { Supervisor } from "./supervisor.js";
+import type { EdgeSpec, SupervisorSpec } from "./supervisor-spec.js";
+
+const POLL_MS = 20;
+const READY_MS = 60_000;
+
+/** What an edge in front of a supervised VM needs. */
+export interface Supervised {
+  spec: SupervisorSpec;
+  image: Image;
+  supervisor: Supervisor;
+  output: OutputLog;
+  /** Keeps a line for every request. */
+  router: LogFile;
+}
+
+/**
+ * Serves what a supervisor runs on a port of the host, shared with the edges of others: its VM, and as many more as are asked for.
+ * @throws NetworkError when another program has the port, UsageError, VmError
+ */
+export async function openServiceEdge(supervised: Supervised, edge: EdgeSpec, signal?: AbortSignal): Promise<HttpEdge> {
+  const { spec, router } = supervised;
+  const { port, workers, answerTimeoutMs, tls } = edge;
+  const files =
+    typeof tls === "object" ? { cert: await readFile(tls.certFile), key: await readFile(tls.keyFile) } : tls;
+  const onRequest: Parameters<typeof HttpEdge.listen>[0] = {
+    onRequest: (entry) => {
+      const line: OutputLine = { time: entry.time, stream: "stdout", text: `${formatAccess(entry)}\n` };
+      void router.append(`${JSON.stringify(line)}\n`);
+    },
+  };
+  const opened = await HttpEdge.listen({ port, tls: files, shared: true, ...onRequest });
+  try {
+    opened.add(spec.name, workersOf(supervised, edge), { workers, answerTimeoutMs });
+    await opened.untilReady(signal);
+    return opened;
+  } catch (error) {
+    await opened.close({ graceMs: 0 });
+    throw error;
+  }
+}
+
+/** The first one is the supervisor's own VM, which that starts again; the others are started here. */
+function workersOf(supervised: Supervised, edge: EdgeSpec): WorkerSource {
+  const { spec, image, supervisor, output } = supervised;
+  let own: Running | undefined;
+  let isOwnLent = false;
+  return {
+    async start(signal) {
+      if (!isOwnLent) {
+        isOwnLent = true;
+        try {
+          own = await nextOf(supervisor, own, signal);
+          const worker = await workerOf(own, edge.guestPort, signal);
+          void worker.ended.then(() => {
+            isOwnLent = false;
+          });
+          return { ...worker, stop: async () => undefined };
+        } catch (error) {
+          isOwnLent = false;
+          throw error;
+        }
+      }
+      // Its ports on the host are taken, and so is its identity.
+      const running = await startWorkload(
+        image,
+        { ...spec, publish: [], identity: undefined },
+        () => undefined,
+        signal,
+      );
+      const { vm, workload } = running;
+      void Promise.allSettled([output.keep(workload.stdout, "stdout"), output.keep(workload.stderr, "stderr")]);
+      const stop = () => vm.stop({ graceMs: spec.graceMs }).catch(() => undefined);
+      try {
+        return { ...(await workerOf(running, edge.guestPort, signal)), stop };
+      } catch (error) {
+        await vm[Symbol.asyncDispose]();
+        throw error;
+      }
+    },
+    close: async () => undefined,
+  };
+}
+
+/** The VM that the supervisor runs, once it is another than before. */
+async function nextOf(supervisor: Supervisor, before: Running | undefined, signal: AbortSignal): Promise<Running> {
+  for (;;) {
+    signal.throwIfAborted();
+    const { running } = supervisor;
+    if (running && running !== before) return running;
+    await sleep(POLL_MS, undefined, { signal });
+  }
+}
+
+async function workerOf({ vm, workload }: Running, port: number, signal: AbortSignal) {
+  const ended = workload.wait().then(
+    ({ exitCode }) => new VmError(`its command ended with exit code ${exitCode}`),
+    (error: Error) => error,
+  );
+  await Promise.race([
+    vm.waitForPort(port, { timeoutMs: READY_MS, signal }),
+    ended.then((error) => Promise.reject(error)),
+  ]);
+  return { ended, connect: (abort?: AbortSignal) => vm.connect(port, abort ? { signal: abort } : {}) };
+}
