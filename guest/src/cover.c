@@ -37,7 +37,7 @@ void root_keep_layer(const struct assemble_request *request) {
   errno = workload_keep_layer("upper/data");
   if (errno) cannot("keeping the layer at", "upper");
   for (size_t i = 0; i < request->file_count; i++) {
-    char name[24];
+    char name[32];
     snprintf(name, sizeof name, "file%zu", i);
     trees[i] = take_along(&request->files[i], name);
   }

@@ -88,6 +88,10 @@ static void check_request(const struct request *request, const uint8_t *payload,
       check(request->fuse.path[0] == '/' && strlen(request->fuse.path) <= PATH_LENGTH_MAX);
       check(!request->fuse.user || strlen(request->fuse.user) <= USER_LENGTH_MAX);
       break;
+    case KIND_LAYER:
+      check(request->layer.count <= EXTRA_FILES_MAX);
+      for (size_t i = 0; i < request->layer.count; i++) check(strlen(request->layer.left_out[i]) <= PATH_LENGTH_MAX);
+      break;
     case KIND_ATTACH: check(request->pid != 0); break;
     case KIND_SIGNAL: check(request->signal.pid != 0 && request->signal.signal <= 64); break;
     case KIND_PROCESSES: break;

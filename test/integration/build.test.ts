@@ -146,8 +146,8 @@ echo 3 > /a/b/three
 rm /link
 EOF
 RUN <<EOF
-#!/bin/busybox awk -f
-BEGIN { print "from awk" > "/awk" }
+#!/bin/busybox sh
+echo "from $0" > /script
 EOF
 COPY <<-one <<two /text/
 	tabs $NOTHING.
@@ -155,9 +155,11 @@ one
 second
 two
 RUN --network=none chmod 1777 /keep
-CMD cat /awk /text/one /text/two; ls /a /a/b; ls -d /link; stat -c '%F %a' /pipe /keep
+CMD cat /script /text/one /text/two; ls /a /a/b; ls -d /link; stat -c '%F %a' /pipe /keep
 `);
-    expect(await outputOf(image)).toBe("from awk\ntabs .\nsecond\n/a:\nb\n\n/a/b:\nthree\nfifo 644\ndirectory 1777\n");
+    expect(await outputOf(image)).toBe(
+      "from /dev/pipes/EOF\ntabs .\nsecond\n/a:\nb\n\n/a/b:\nthree\nfifo 644\ndirectory 1777\n",
+    );
   });
 });
 

@@ -19,6 +19,7 @@ test("holds a folder for each kind of thing", () => {
     root: "/own",
     assets: "/own/assets",
     builds: "/own/builds",
+    tls: "/own/tls",
     templates: "/own/templates",
     layers: "/own/layers",
     blobs: "/own/blobs",

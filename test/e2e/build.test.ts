@@ -1,0 +1,42 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { busyboxImage } from "../support/images.js";
+import { freshHome } from "../support/test-home.js";
+
+let current: ReturnType<typeof freshHome>;
+let context: string;
+
+beforeEach(() => {
+  current = freshHome();
+  context = mkdtempSync(join(tmpdir(), "supermachine-build-"));
+});
+afterEach(() => {
+  rmSync(context, { recursive: true });
+  current[Symbol.dispose]();
+});
+
+function supermachine(argv: string[], input = "") {
+  const env = { SUPERMACHINE_HOME: current.path, SUPERMACHINE_BUILD_MEMORY_MIB: "256" };
+  return execa("node", ["dist/cli/main.js", ...argv], { env, input, reject: false });
+}
+
+test("build, then run: the image is there under its name, and what is found again is shown as cached", async () => {
+  const { archive } = await busyboxImage();
+  writeFileSync(join(context, "greeting"), "hello\n");
+  const text = `FROM oci-archive:${archive}\nARG NAME\nCOPY greeting /\nRUN echo "$NAME" >> /greeting\nCMD ["cat", "/greeting"]\n`;
+  writeFileSync(join(context, "Dockerfile"), text);
+  const iid = join(context, "iid");
+  const argv = ["build", "-t", "hello", "--build-arg", "NAME=you", "--iidfile", iid, context];
+  const built = await supermachine(argv);
+  expect(built).toMatchObject({ exitCode: 0, stdout: "hello" });
+  expect(built.stderr).toContain("#2 [0 2/2] RUN echo");
+  expect(readFileSync(iid, "utf8")).toMatch(/^sha256:[0-9a-f]{64}$/);
+  expect(await supermachine(["run", "hello"])).toMatchObject({ exitCode: 0, stdout: "hello\nyou" });
+  expect((await supermachine(argv)).stderr).toContain("#2 cached");
+  const failed = await supermachine(["build", "-f", "-", context], "FROM scratch\nCOPY nothing /\n");
+  expect(failed).toMatchObject({ exitCode: 1, stdout: "" });
+  expect(failed.stderr).toContain("Dockerfile:2: COPY nothing /");
+});
