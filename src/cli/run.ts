@@ -31,6 +31,7 @@ import {
   wholeNumber,
 } from "./options.js";
 import { type ProgressFlags, progressOption, quietOption, withProgress } from "./progress/index.js";
+import { addReadyOptions, checkReady, type ReadyFlags, readyOf } from "./ready-options.js";
 import { runDetached } from "./run-detached.js";
 import { detachedEdge, runServed, serverBake } from "./run-served.js";
 import { addSettingOptions, type SettingFlags } from "./setting-options.js";
@@ -38,7 +39,7 @@ import { addShorthands, type ShorthandFlags, shorthand } from "./shorthands.js";
 import { tellPorts } from "./tell-ports.js";
 import { detachKeysOption } from "./terminal/detach-keys-option.js";
 
-interface RunFlags extends ProgressFlags, DetachFlags, SettingFlags, ShorthandFlags, EdgeFlags {
+interface RunFlags extends ProgressFlags, DetachFlags, SettingFlags, ReadyFlags, ShorthandFlags, EdgeFlags {
   env?: string[];
   workdir?: string;
   user?: string;
@@ -114,7 +115,7 @@ export function runCommand(): Command {
     .passThroughOptions()
     .addHelpText("after", EXAMPLES);
   for (const option of egressOptions()) command.addOption(option);
-  addShorthands(addSettingOptions(addEdgeOptions(addDetachOptions(command))));
+  addShorthands(addReadyOptions(addSettingOptions(addEdgeOptions(addDetachOptions(command)))));
   return command.action(async (image: string, args: string[], flags: RunFlags) => {
     // commander leaves the separator in once it passes options through.
     const cmd = args[0] === "--" ? args.slice(1) : args;
@@ -150,12 +151,14 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     pull,
     registryAuth,
     bake: flags.bake ? ("missing" as const) : ("never" as const),
+    ...readyOf(flags, served !== undefined),
     ...settingsOf(flags),
   };
   const workload = { signal, ...workloadOf(cmd, flags) };
   const storage = storageOf(flags);
   const server = served && serverBake(served, workload, storage.mounts.length + storage.volumes.length > 0);
   const image = await withProgress(flags, (onProgress) => Image.open(reference, { ...bake, ...server, onProgress }));
+  checkReady(image, flags);
   const own = image.name === reference ? workload : notBakedIn(server, workload);
   if (detach) {
     const edge = served && detachedEdge(served, flags);

@@ -1,9 +1,12 @@
+import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { home, Image } from "../../src/index.js";
 import { busyboxImage } from "../support/images.js";
+import { temporaryFolder } from "../support/layer-fixture.js";
 import { remainingWorkers } from "../support/leftovers.js";
+import { freePort } from "../support/registry/ports.js";
 
 const cli = (...args: string[]) => execa("node", ["dist/cli/main.js", ...args], { reject: false, stdin: "ignore" });
 let busybox: string;
@@ -30,4 +33,27 @@ test("pull bakes for the moment and the port that it is told", async () => {
     stderr: expect.stringMatching(/ended with exit code 0 before it listened on port 8080/),
   });
   expect(await cli("pull", "--ready", "soon", busybox)).toMatchObject({ exitCode: 2 });
+});
+
+test("run goes on with a command that listened already when its image was baked", async () => {
+  using folder = temporaryFolder();
+  const layout = join(folder.path, "web");
+  cpSync((await busyboxImage()).layout, layout, { recursive: true });
+  const command = ["httpd", "-f", "-p", "8080", "-h", "/etc"].flatMap((word) => ["--config.cmd", word]);
+  await execa("umoci", ["config", "--image", `${layout}:latest`, ...command]);
+  const port = await freePort();
+  const ready = ["--ready", "listener", "--guest-port", "8080"];
+  const name = ["--quiet", "--name", "e2e-ready"];
+  const running = cli("run", ...name, ...ready, "-p", `${port}:8080`, `oci-layout:${layout}:latest`);
+  const get = () => fetch(`http://127.0.0.1:${port}/group`).then((answer) => answer.text());
+  await expect.poll(() => get().catch(() => ""), { timeout: 120_000, interval: 200 }).toMatch(/^root:x:0:/);
+  // Were it started once more, the port would be taken.
+  const { stdout } = await cli("run", "--quiet", "e2e-ready", "--", "sh", "-c", "ps | grep -c '[h]ttpd'");
+  expect(stdout).toBe("1");
+  running.kill("SIGINT");
+  expect((await running).exitCode).toBe(130);
+  expect(await cli("run", "--guest-port", "8081", "e2e-ready")).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringMatching(/was taken for listener and port 8080/),
+  });
 });

@@ -1,6 +1,6 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { Image, type Pool, UsageError, type Vm } from "../../src/index.js";
 import { busyboxImage } from "../support/images.js";
 import { temporaryFolder } from "../support/layer-fixture.js";
@@ -17,15 +17,19 @@ const sh = async (vm: Vm, script: string) => {
 };
 
 beforeAll(async () => {
-  descriptors = openDescriptors();
   image = await Image.fromOci(`oci-archive:${(await busyboxImage()).archive}`);
+  // The machine that was baked is one of them for a moment.
+  await (await image.start()).stop();
+  expect(await remainingWorkers()).toEqual([]);
+  descriptors = openDescriptors();
   // What would be lent again as it was left, if it had nothing of its user's.
   pool = image.pool({ max: 2, restoreOnRelease: false });
 });
 afterAll(async () => {
   await pool?.close();
   expect(await remainingWorkers()).toEqual([]);
-  expect(openDescriptors()).toBe(descriptors);
+  // Those of processes that have ended are closed a moment later.
+  await vi.waitFor(() => expect(openDescriptors()).toBe(descriptors), 5_000);
 });
 beforeEach(() => {
   folder = temporaryFolder();
