@@ -14,16 +14,31 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #ifndef MQUEUE_MAGIC
 #define MQUEUE_MAGIC 0x19800202
 #endif
 
+enum { NAMES_MAX = 1 << 16, VALUE_MAX = 1 << 16 };
+
 static struct segment segments[TAR_SEGMENTS_MAX];
 
 static void want(int error, const char *doing) {
   if (error) copy_fail(error, doing);
+}
+
+static void record_xattrs(int file) {
+  static char names[NAMES_MAX], key[300];
+  static uint8_t value[VALUE_MAX];
+  ssize_t length = flistxattr(file, names, sizeof names);
+  for (char *name = names; length > 0 && name < names + length; name += strlen(name) + 1) {
+    ssize_t size = fgetxattr(file, name, value, sizeof value);
+    if (size < 0) continue;
+    snprintf(key, sizeof key, "SCHILY.xattr.%.255s", name);
+    tar_record(key, value, (size_t)size);
+  }
 }
 
 /* File systems that are a view of the kernel. */
@@ -68,12 +83,12 @@ static void out_file(int from, const char *name, struct tar_entry *entry) {
   if (!S_ISREG(of.st_mode)) copy_fail(ESTALE, "reading");
   uint64_t size = (uint64_t)of.st_size;
   entry->of = &of;
-  entry->attributes = file;
   entry->stored = size;
   if ((uint64_t)of.st_blocks * 512 < size && size > 65536) {
     entry->segment_count = find_segments(file, size, &entry->stored);
     entry->segments = segments;
   }
+  record_xattrs(file);
   want(tar_header(entry), "writing the header of");
   if (!entry->segments) want(tar_content(file, 0, size), "writing");
   for (size_t i = 0; i < entry->segment_count; i++) want(tar_content(file, segments[i].offset, segments[i].length), "writing");
@@ -88,7 +103,8 @@ static void out_folder(int from, const char *name, const struct stat *of, dev_t 
   if (folder < 0) copy_fail(errno, "opening");
   static char slashed[2 * PATH_LENGTH_MAX];
   snprintf(slashed, sizeof slashed, "%s/", copy_where());
-  struct tar_entry entry = {.name = slashed, .of = of, .type = '5', .attributes = folder};
+  struct tar_entry entry = {.name = slashed, .of = of, .type = '5'};
+  record_xattrs(folder);
   want(tar_header(&entry), "writing the header of");
   bool below = of->st_dev == parent || !is_pseudo(folder);
   DIR *entries = fdopendir(folder);
@@ -103,7 +119,7 @@ static void out_folder(int from, const char *name, const struct stat *of, dev_t 
 
 static void out_other(int from, const char *name, const struct stat *of) {
   static char target[PATH_LENGTH_MAX + 1];
-  struct tar_entry entry = {.name = copy_where(), .of = of, .attributes = -1};
+  struct tar_entry entry = {.name = copy_where(), .of = of};
   if (S_ISLNK(of->st_mode)) {
     ssize_t length = readlinkat(from, name, target, sizeof target - 1);
     if (length < 0) copy_fail(errno, "reading the link");
@@ -125,19 +141,21 @@ static void out_entry(int from, const char *name, const char *as, dev_t parent) 
   size_t before = copy_enter(as);
   const char *known = !S_ISDIR(of.st_mode) && of.st_nlink > 1 ? copy_link_known(&of) : NULL;
   if (known) {
-    struct tar_entry entry = {.name = copy_where(), .link = known, .of = &of, .type = '1', .attributes = -1};
+    struct tar_entry entry = {.name = copy_where(), .link = known, .of = &of, .type = '1'};
     want(tar_header(&entry), "writing the header of");
   } else if (S_ISDIR(of.st_mode)) {
     out_folder(from, name, &of, parent ? parent : of.st_dev);
   } else {
     if (of.st_nlink > 1) copy_link_note(&of, copy_where());
-    struct tar_entry entry = {.name = copy_where(), .type = '0', .attributes = -1};
+    struct tar_entry entry = {.name = copy_where(), .type = '0'};
     if (S_ISREG(of.st_mode)) out_file(from, name, &entry);
     else out_other(from, name, &of);
   }
   copy_goes_on(0, true);
   copy_leave(before);
 }
+
+static void goes_on(uint64_t bytes) { copy_goes_on(bytes, false); }
 
 void copy_out_run(const struct copy_request *request) {
   static char path[PATH_LENGTH_MAX + 1];
@@ -148,7 +166,7 @@ void copy_out_run(const struct copy_request *request) {
   int error = workload_enter();
   if (error) task_fail(error, STAGE_OTHER, "the workload's root file system is not there: %s", strerror(error));
   copy_begin(request);
-  want(tar_begin(disk, size), "preparing to copy");
+  want(tar_begin(&(struct tar_output){.fd = disk, .is_disk = true, .size = size, .goes_on = goes_on}), "preparing to copy");
   snprintf(path, sizeof path, "%s", request->path);
   errno = request->flags & COPY_FOLLOW ? path_follow(path) : 0;
   if (errno) copy_fail(errno, "following");

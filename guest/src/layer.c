@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "pax.h"
+#include "tar.h"
 #include "task.h"
 #include "workload.h"
 
@@ -93,7 +93,7 @@ static bool add_xattrs(const FTSENT *entry) {
     if (length < 0) cannot(errno, "reading an attribute of", entry->fts_path);
     if (strncmp(at, OVERLAY, strlen(OVERLAY)) != 0) {
       snprintf(key, sizeof key, "SCHILY.xattr.%s", at);
-      pax_extend(key, value, (size_t)length);
+      tar_record(key, value, (size_t)length);
     } else if (strcmp(at, OVERLAY "opaque") == 0 && length == 1 && value[0] == 'y') {
       opaque = true;
     }
@@ -101,19 +101,30 @@ static bool add_xattrs(const FTSENT *entry) {
   return opaque;
 }
 
+static void put(const char *as, char type, const struct stat *of, const char *link, uint64_t size) {
+  struct stat stat = *of;
+  /* Whole seconds, as other builders write them; there was no time before 1970. */
+  stat.st_mtim.tv_nsec = 0;
+  if (stat.st_mtim.tv_sec < 0) stat.st_mtim.tv_sec = 0;
+  struct tar_entry entry = {.name = as, .link = link, .of = &stat, .type = type, .stored = size};
+  int error = tar_header(&entry);
+  if (error == E2BIG) task_fail(error, STAGE_OTHER, "a file has more than 1 MiB of attributes");
+  if (error) cannot(error, "writing the header of", as);
+}
+
 static void add_empty(const char *folder, const char *prefix, const char *of) {
   struct stat plain = {.st_mode = 0};
   char path[PATH_LENGTH_MAX + 300];
   int length = snprintf(path, sizeof path, "%s%s%s", folder, prefix, of);
   if (length > PATH_LENGTH_MAX) cannot(ENAMETOOLONG, "writing the whiteout of", folder);
-  pax_entry(path, '0', &plain, "", 0);
+  put(path, '0', &plain, NULL, 0);
 }
 
 static void add_folder(const FTSENT *entry) {
   size_t length = strlen(name);
   strcpy(name + length, "/");
   bool opaque = add_xattrs(entry);
-  pax_entry(name, '5', entry->fts_statp, "", 0);
+  put(name, '5', entry->fts_statp, NULL, 0);
   if (opaque) add_empty(name, OPAQUE, "");
 }
 
@@ -122,8 +133,10 @@ static void add_file(const FTSENT *entry) {
   int fd = open(entry->fts_accpath, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) cannot(errno, "opening", entry->fts_path);
   add_xattrs(entry);
-  pax_entry(name, '0', stat, "", (uint64_t)stat->st_size);
-  pax_content(fd, (uint64_t)stat->st_size, entry->fts_path);
+  put(name, '0', stat, NULL, (uint64_t)stat->st_size);
+  int error = tar_content(fd, 0, (uint64_t)stat->st_size);
+  if (!error) error = tar_pad((uint64_t)stat->st_size);
+  if (error) cannot(error, "reading", entry->fts_path);
   close(fd);
 }
 
@@ -133,7 +146,7 @@ static void add_symlink(const FTSENT *entry) {
   if (length < 0) cannot(errno, "reading the link", entry->fts_path);
   target[length] = 0;
   add_xattrs(entry);
-  pax_entry(name, '2', entry->fts_statp, target, 0);
+  put(name, '2', entry->fts_statp, target, 0);
 }
 
 static void add_whiteout(const FTSENT *entry) {
@@ -143,7 +156,7 @@ static void add_whiteout(const FTSENT *entry) {
 
 static void add_special(const FTSENT *entry, char type) {
   add_xattrs(entry);
-  pax_entry(name, type, entry->fts_statp, "", 0);
+  put(name, type, entry->fts_statp, NULL, 0);
 }
 
 static void add(const FTSENT *entry) {
@@ -154,7 +167,7 @@ static void add(const FTSENT *entry) {
   }
   if (strncmp(entry->fts_name, WHITEOUT, strlen(WHITEOUT)) == 0) cannot(EINVAL, "a layer cannot hold a file of that name, which means a whiteout:", entry->fts_path);
   const char *first = stat->st_nlink > 1 && !S_ISDIR(stat->st_mode) ? first_name(stat) : NULL;
-  if (first) pax_entry(name, '1', stat, first, 0);
+  if (first) put(name, '1', stat, first, 0);
   else if (S_ISDIR(stat->st_mode)) add_folder(entry);
   else if (S_ISREG(stat->st_mode)) add_file(entry);
   else if (S_ISLNK(stat->st_mode)) add_symlink(entry);
@@ -195,9 +208,13 @@ static void walk(const struct layer_request *request) {
 }
 
 void layer_run(const struct layer_request *request) {
+  uint64_t length;
   end_workload();
+  int error = tar_begin(&(struct tar_output){.fd = TASK_OUTPUT, .size = UINT64_MAX});
+  if (error) cannot(error, "preparing to write", "the layer");
   walk(request);
-  pax_end();
+  error = tar_end(&length);
+  if (error) cannot(error, "writing", "the layer");
   uint8_t bytes[16];
   struct writer writer = {.bytes = bytes, .size = sizeof bytes};
   write_kind(&writer, RESULT_DONE);

@@ -10,7 +10,7 @@ enum stage { STAGE_OTHER, STAGE_USER, STAGE_CWD, STAGE_COMMAND, STAGE_FILES };
 /* Descriptors of a task. */
 enum { TASK_INPUT = 0, TASK_OUTPUT = 1, TASK_ERROR = 2, TASK_STATUS = 3, TASK_ROOT = 4, TASK_FDS = 5 };
 
-/* Keeps the low descriptors occupied, so that a child can move its pipes there without collisions. */
+/* Once, before any task: the memory in which commands say how they started, and the low descriptors (ends.h). */
 void tasks_init(void);
 
 /* Starts the task and fills the stream's descriptors; 0 or an errno. A command that cannot start leaves its FAILED in `result`. */

@@ -44,13 +44,8 @@ export function compileHelper(name: string, path: string): void {
 }
 
 export function sanitizedParserTest(): string {
-  return compile(
-    "parse-test",
-    ["src/wire.c", "src/packet.c", "src/request.c", "src/request_files.c", "test/parse-test.c"].map((path) =>
-      join(GUEST, path),
-    ),
-    SANITIZE,
-  );
+  const parsers = sourcesOf("src").filter((path) => /\/(wire|packet|request\w*)\.c$/.test(path));
+  return compile("parse-test", [...parsers, join(GUEST, "test", "parse-test.c")], SANITIZE);
 }
 
 export interface AgentProcess extends AsyncDisposable {
