@@ -84,7 +84,7 @@ export class Vm implements AsyncDisposable {
   readonly #egress: Pick<Egress, "close">;
   readonly #exposed = new Set<ExposedPort>();
   readonly #giveBack: (() => void | Promise<void>) | undefined;
-  #released = false;
+  #released: Promise<void> | undefined;
   #workload: Workload | undefined;
   #workloadPid: number | undefined;
 
@@ -355,9 +355,8 @@ export class Vm implements AsyncDisposable {
    */
   async release(): Promise<void> {
     if (!this.#giveBack) return this.#own.stop();
-    this.#released = true;
-    this.#closeNetwork();
-    await this.#giveBack();
+    this.#released ??= this.#handBack(this.#giveBack);
+    await this.#released;
   }
 
   /** The same as {@link release}. */
@@ -369,6 +368,11 @@ export class Vm implements AsyncDisposable {
     this.#exposed.add(port);
     void port.closed.then(() => this.#exposed.delete(port));
     return port;
+  }
+
+  async #handBack(giveBack: () => void | Promise<void>): Promise<void> {
+    this.#closeNetwork();
+    await giveBack();
   }
 
   #closeNetwork(): void {
