@@ -93,6 +93,7 @@ function state({ status, startedAt, endedAt, exitCode, restarts, outOfMemory }: 
   if (status === "running" && startedAt) return `up ${sinceText(startedAt)}${again}`;
   if (status === "exited" && endedAt)
     return `exited (${exitCode}${outOfMemory ? ", out of memory" : ""}) ${sinceText(endedAt)} ago${again}`;
+  if (status === "asleep" && endedAt) return `asleep ${sinceText(endedAt)}${again}`;
   return `${status}${again}`;
 }
 

@@ -43,11 +43,11 @@ export function serverBake({ ready, guestPort }: Served, workload: ServedWorkloa
 
 /** The same for `run --detach`, whose supervisor reads the files itself. */
 export function detachedEdge(
-  { edge: { port = 8_080, workers, answerTimeoutMs }, guestPort }: Served,
+  { edge: { port = 8_080, workers, idleTimeoutMs, answerTimeoutMs }, guestPort }: Served,
   flags: EdgeFlags,
 ) {
   const { inboundTlsCert: cert, inboundTlsKey: key, inboundTlsAutogen: autogen } = flags;
   const files =
     cert !== undefined && key !== undefined ? { certFile: resolve(cert), keyFile: resolve(key) } : undefined;
-  return { port, workers, answerTimeoutMs, guestPort, tls: autogen ? ("autogen" as const) : files };
+  return { port, workers, idleTimeoutMs, answerTimeoutMs, guestPort, tls: autogen ? ("autogen" as const) : files };
 }

@@ -18,7 +18,20 @@ const Event = v.object({
   /** The VM's name. */
   vm: v.string(),
   event: v.picklist([
-    ...(["start", "ready", "health", "pause", "resume", "kill", "stop", "oom", "die", "restart"] as const),
+    ...([
+      "start",
+      "ready",
+      "health",
+      "pause",
+      "resume",
+      "kill",
+      "stop",
+      "oom",
+      "die",
+      "restart",
+      "sleep",
+      "wake",
+    ] as const),
     ...(["fork", "snapshot", "egress", "remove"] as const),
   ]),
   /** What else there is to say about it, such as the exit code. */
@@ -56,9 +69,11 @@ export async function recordEvent(vm: string, event: VmEvent["event"], details: 
 
 /** What happened to VMs, oldest first. The last 5 to 10 MiB of it are kept. */
 export async function* readEvents(options: EventOptions = {}): AsyncGenerator<VmEvent> {
-  const { vm, since = new Date(), follow = true, signal } = options;
-  const from = since.toISOString();
-  const isWanted = (event: VmEvent) => event.time >= from && (vm === undefined || event.vm === vm);
+  const { vm, since, follow = true, signal } = options;
+  const from = (since ?? new Date()).toISOString();
+  // What was noted in this very millisecond is past.
+  const isLate = ({ time }: VmEvent) => (since ? time >= from : time > from);
+  const isWanted = (event: VmEvent) => isLate(event) && (vm === undefined || event.vm === vm);
   const readers = logPaths(eventsPath(), OLD_FILES).map((path) => new TailReader(path, parseEvent));
   const current = readers.at(-1);
   try {

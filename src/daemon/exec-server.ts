@@ -8,7 +8,7 @@ import { ExecControl, type ExecEvent, ExecRequest } from "./exec-request.js";
 import { type Frame, FrameType, type FrameTypeValue, readFrames, writeFrame } from "./frames.js";
 
 /** Runs the command that a client asks for on its connection; a client that goes away takes its command along. */
-export async function serveExec(socket: Duplex, vm: () => Vm): Promise<void> {
+export async function serveExec(socket: Duplex, vm: () => Promise<Vm>): Promise<void> {
   const gone = new AbortController();
   socket.once("close", () => gone.abort(new Error("the client went away")));
   const say = (event: ExecEvent) => writeFrame(socket, FrameType.control, Buffer.from(JSON.stringify(event)));
@@ -17,7 +17,7 @@ export async function serveExec(socket: Duplex, vm: () => Vm): Promise<void> {
     const { value: first } = await frames.next();
     if (first?.type !== FrameType.control) return;
     const { argv, ...options } = v.parse(ExecRequest, JSON.parse(first.payload.toString()));
-    const process = await vm().exec(argv, { ...(options as ExecOptions), signal: gone.signal });
+    const process = await (await vm()).exec(argv, { ...(options as ExecOptions), signal: gone.signal });
     say({ event: "started", pid: process.pid });
     void follow(frames, process).catch(() => process.kill("SIGKILL"));
     const [status] = await Promise.all([

@@ -12,7 +12,7 @@ const RECORD_FILE = "record.json";
 const LOCK_FILE = "supervisor.lock";
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$/;
 
-const Status = v.picklist(["starting", "running", "paused", "stopping", "restarting", "exited", "failed"]);
+const Status = v.picklist(["starting", "running", "paused", "asleep", "stopping", "restarting", "exited", "failed"]);
 
 const Schema = v.object({
   schema: v.literal(SCHEMA),

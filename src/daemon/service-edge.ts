@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { formatAccess, HttpEdge, type WorkerSource } from "../edge/index.js";
+import { type EdgeWorker, formatAccess, HttpEdge, type WorkerSource } from "../edge/index.js";
 import { VmError } from "../errors.js";
 import type { Image } from "../image/index.js";
 import type { LogFile } from "./log-file.js";
@@ -28,7 +28,7 @@ export interface Supervised {
  */
 export async function openServiceEdge(supervised: Supervised, edge: EdgeSpec, signal?: AbortSignal): Promise<HttpEdge> {
   const { spec, router } = supervised;
-  const { port, workers, answerTimeoutMs, tls } = edge;
+  const { port, workers, idleTimeoutMs, answerTimeoutMs, tls } = edge;
   const files =
     typeof tls === "object" ? { cert: await readFile(tls.certFile), key: await readFile(tls.keyFile) } : tls;
   const onRequest: Parameters<typeof HttpEdge.listen>[0] = {
@@ -39,7 +39,7 @@ export async function openServiceEdge(supervised: Supervised, edge: EdgeSpec, si
   };
   const opened = await HttpEdge.listen({ port, tls: files, shared: true, ...onRequest });
   try {
-    opened.add(spec.name, workersOf(supervised, edge), { workers, answerTimeoutMs });
+    opened.add(spec.name, workersOf(supervised, edge), { workers, idleTimeoutMs, answerTimeoutMs });
     await opened.untilReady(signal);
     return opened;
   } catch (error) {
@@ -48,55 +48,64 @@ export async function openServiceEdge(supervised: Supervised, edge: EdgeSpec, si
   }
 }
 
-/** The first one is the supervisor's own VM, which that starts again; the others are started here. */
+/** The first one is the supervisor's own VM, which that starts again, and lets sleep; the others are started here. */
 function workersOf(supervised: Supervised, edge: EdgeSpec): WorkerSource {
   const { spec, image, supervisor, output } = supervised;
-  let own: Running | undefined;
-  let isOwnLent = false;
-  return {
-    async start(signal) {
-      if (!isOwnLent) {
-        isOwnLent = true;
-        try {
-          own = await nextOf(supervisor, own, signal);
-          const worker = await workerOf(own, edge.guestPort, signal);
-          void worker.ended.then(() => {
-            isOwnLent = false;
-          });
-          return { ...worker, stop: async () => undefined };
-        } catch (error) {
-          isOwnLent = false;
-          throw error;
-        }
-      }
-      // Its ports on the host are taken, and so is its identity.
-      const running = await startWorkload(
-        image,
-        { ...spec, publish: [], identity: undefined },
-        () => undefined,
-        signal,
-      );
-      const { vm, workload } = running;
-      void Promise.allSettled([output.keep(workload.stdout, "stdout"), output.keep(workload.stderr, "stderr")]);
-      const stop = () => vm.stop({ graceMs: spec.graceMs }).catch(() => undefined);
-      try {
-        return { ...(await workerOf(running, edge.guestPort, signal)), stop };
-      } catch (error) {
-        await vm[Symbol.asyncDispose]();
-        throw error;
-      }
-    },
-    close: async () => undefined,
+  const gone = new WeakSet<Running>();
+  let lent: object | undefined;
+  const startOwn = async (signal: AbortSignal): Promise<EdgeWorker> => {
+    const loan = {};
+    lent = loan;
+    const end = () => {
+      if (lent === loan) lent = undefined;
+    };
+    try {
+      await supervisor.wake();
+      const own = await untilRunning(supervisor, gone, signal);
+      const worker = await workerOf(own, edge.guestPort, signal);
+      void worker.ended.then(() => {
+        gone.add(own);
+        end();
+      });
+      const stop = async () => {
+        end();
+        // One that ended by itself is the supervisor's to start again.
+        if (!gone.has(own)) await supervisor.sleep().catch(() => undefined);
+      };
+      return { ...worker, stop };
+    } catch (error) {
+      end();
+      throw error;
+    }
   };
+  const startOther = async (signal: AbortSignal): Promise<EdgeWorker> => {
+    // Its ports on the host are taken, and so is its identity.
+    const running = await startWorkload(image, { ...spec, publish: [], identity: undefined }, () => undefined, signal);
+    const { vm, workload } = running;
+    void Promise.allSettled([output.keep(workload.stdout, "stdout"), output.keep(workload.stderr, "stderr")]);
+    const stop = () => vm.stop({ graceMs: spec.graceMs }).catch(() => undefined);
+    try {
+      return { ...(await workerOf(running, edge.guestPort, signal)), stop };
+    } catch (error) {
+      await vm[Symbol.asyncDispose]();
+      throw error;
+    }
+  };
+  return { start: (signal) => (lent ? startOther(signal) : startOwn(signal)), close: async () => undefined };
 }
 
-/** The VM that the supervisor runs, once it is another than before. */
-async function nextOf(supervisor: Supervisor, before: Running | undefined, signal: AbortSignal): Promise<Running> {
+/** The VM that the supervisor runs, once it is none that is known to have ended. @throws VmError when there will be none */
+async function untilRunning(supervisor: Supervisor, gone: WeakSet<Running>, signal: AbortSignal): Promise<Running> {
+  let isOver = false;
+  void supervisor.over.then(() => {
+    isOver = true;
+  });
   for (;;) {
     signal.throwIfAborted();
     const { running } = supervisor;
-    if (running && running !== before) return running;
+    if (running && !gone.has(running)) return running;
     await sleep(POLL_MS, undefined, { signal });
+    if (isOver) throw new VmError("its command has ended");
   }
 }
 

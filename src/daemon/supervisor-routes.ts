@@ -14,10 +14,7 @@ export function routesOf(supervisor: Supervisor): Routes {
     "GET /vm": async () => supervisor.record,
     "POST /stop": async (body) => supervisor.stop(v.parse(StopRequest, body).graceMs),
     "POST /kill": async (body) => supervisor.kill(v.parse(KillRequest, body).signal as NodeJS.Signals | number),
-    "POST /copy": async (body, signal) => {
-      supervisor.requireAwake();
-      return serveCopy(supervisor.current().vm, body, signal);
-    },
+    "POST /copy": (body, signal) => supervisor.visit(async (vm) => serveCopy(await vm(), body, signal)),
     "POST /pause": () => supervisor.pause(),
     "POST /resume": () => supervisor.resume(),
     "POST /snapshot": async (body) => {

@@ -7,6 +7,7 @@ const Edge = v.object({
   port: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)),
   workers: v.optional(v.number()),
   guestPort: v.pipe(v.number(), v.integer()),
+  idleTimeoutMs: v.optional(v.number()),
   answerTimeoutMs: v.optional(v.number()),
   tls: v.optional(v.union([v.literal("autogen"), v.object({ certFile: v.string(), keyFile: v.string() })])),
 });

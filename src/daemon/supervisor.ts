@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { VmError } from "../errors.js";
 import type { Image } from "../image/index.js";
 import type { EgressEvent } from "../network/index.js";
-import { type ExitStatus, imageCommand, type RunOptions } from "../vm/index.js";
+import { type ExitStatus, imageCommand, type RunOptions, type Vm } from "../vm/index.js";
 import { EventLimit, recordEvent, type VmEvent, type VmEventDetails } from "./events.js";
 import { serveExec } from "./exec-server.js";
 import { HealthMonitor } from "./health-monitor.js";
@@ -11,6 +11,7 @@ import type { OutputLog } from "./output-log.js";
 import { untilReady } from "./readiness.js";
 import { type VmRecord, writeRecord } from "./record.js";
 import { Restarts } from "./restart-policy.js";
+import { Slumber } from "./slumber.js";
 import { oomKills, type Running, startWorkload } from "./start-workload.js";
 import { parseSignal } from "./stop-signal.js";
 import type { SupervisorSpec } from "./supervisor-spec.js";
@@ -25,6 +26,7 @@ export class Supervisor {
   readonly #restarts: Restarts;
   readonly #stop = new AbortController();
   readonly #egress = new EventLimit();
+  readonly #slumber = new Slumber();
   #spec: SupervisorSpec;
   #graceMs: number;
   #running: Running | undefined;
@@ -99,14 +101,37 @@ export class Supervisor {
   readonly stop = (graceMs: number = this.#spec.graceMs): void => {
     if (this.#stop.signal.aborted) return;
     this.#graceMs = graceMs;
-    if (this.#running) this.#tell("stop");
+    if (this.#running || this.#slumber.isAsleep) this.#tell("stop");
     this.#stop.abort();
+    void this.#slumber.wake().catch(() => undefined);
   };
+
+  /** Ends the VM until it is woken, as soon as nobody works in it any more and it is not paused. Resolves when it has ended. */
+  async sleep(): Promise<void> {
+    this.#slumber.want();
+    await this.#sleepIfDue();
+  }
+
+  /** Has the VM run, and stay awake. @throws VmError when it slept and cannot be started */
+  async wake(): Promise<void> {
+    await this.#slumber.wake();
+  }
+
+  async #sleepIfDue(): Promise<void> {
+    const running = this.#running;
+    if (!running || running.vm.paused || this.#stop.signal.aborted || !this.#slumber.isDue) return;
+    this.#slumber.begin();
+    const ended = running.workload.wait();
+    ended.catch(() => undefined);
+    await this.#end(running, ended);
+  }
 
   /** Sends a signal to the workload. */
   async kill(signal: NodeJS.Signals | number): Promise<void> {
+    const isKill = signal === "SIGKILL" || signal === 9;
+    if (isKill && this.#slumber.isAsleep) return this.stop(0);
     const { workload } = this.current();
-    if (signal === "SIGKILL" || signal === 9) {
+    if (isKill) {
       this.#letEnd = true;
       await this.resume();
     }
@@ -128,6 +153,7 @@ export class Supervisor {
     await vm.resume();
     await this.#note({ status: "running" });
     this.#tell("resume");
+    void this.#sleepIfDue().catch(() => undefined);
   }
 
   /** Captures the VM in a new folder: as an image, or to make so many forks of. */
@@ -139,10 +165,22 @@ export class Supervisor {
 
   /** Runs a command for a client. */
   async exec(socket: Duplex): Promise<void> {
-    await serveExec(socket, () => {
-      this.requireAwake();
-      return this.current().vm;
-    });
+    await this.visit((vm) => serveExec(socket, vm));
+  }
+
+  /** Does something in the VM, which is woken for it, and does not go to sleep before it is done. */
+  async visit<T>(work: (vm: () => Promise<Vm>) => Promise<T>): Promise<T> {
+    try {
+      return await this.#slumber.visit((wake) =>
+        work(async () => {
+          await wake();
+          this.requireAwake();
+          return this.current().vm;
+        }),
+      );
+    } finally {
+      void this.#sleepIfDue().catch(() => undefined);
+    }
   }
 
   /** What runs now, if anything. */
@@ -152,6 +190,8 @@ export class Supervisor {
 
   /** @throws VmError when there is none just now */
   current(): Running {
+    if (this.#slumber.isAsleep)
+      throw new VmError(`the VM ${this.#spec.name} is asleep`, { hint: "A request to its HTTP port wakes it." });
     if (this.#running) return this.#running;
     throw new VmError(`the VM ${this.#spec.name} is between two runs of its workload`);
   }
@@ -191,22 +231,49 @@ export class Supervisor {
   async #run(first: Running): Promise<void> {
     for (let running: Running | undefined = first; running; ) {
       using _health = this.#watchHealth(running);
-      const { exitCode, signal } = await this.#untilEnd(running);
-      const outOfMemory = (await oomKills(running.vm)) > running.oomKills;
-      const delay: number | undefined =
-        this.#stop.signal.aborted || this.#letEnd
-          ? undefined
-          : this.#restarts.next(exitCode, Date.now() - running.startedAt);
-      // Who leaves the workload no time wants it gone; what it has written to volumes gets there all the same.
-      const isHurried = this.#stop.signal.aborted && this.#graceMs === 0;
-      await (isHurried ? running.vm.release() : running.vm.stop({ graceMs: POWER_OFF_GRACE_MS }));
-      this.#running = undefined;
-      if (outOfMemory) this.#tell("oom");
-      this.#tell("die", { exitCode, ...(signal && { signal }) });
-      const endedAt = new Date().toISOString();
-      await this.#note({ status: delay === undefined ? "exited" : "restarting", exitCode, endedAt, outOfMemory });
-      running = delay === undefined ? undefined : await this.#startAgain(delay);
+      running = await this.#next(running, await this.#untilEnd(running));
     }
+    this.#slumber.over(new VmError(`the VM ${this.#spec.name} has ended`));
+  }
+
+  /** What follows a workload that has ended: a restart, sleep, or nothing. */
+  async #next(ended: Running, { exitCode, signal }: ExitStatus): Promise<Running | undefined> {
+    const outOfMemory = (await oomKills(ended.vm)) > ended.oomKills;
+    const isStopped = this.#stop.signal.aborted;
+    const sleeps = this.#slumber.isAsleep && !isStopped;
+    const isLast = sleeps || isStopped || this.#letEnd;
+    const delay = isLast ? undefined : this.#restarts.next(exitCode, Date.now() - ended.startedAt);
+    // Who leaves the workload no time wants it gone; what it has written to volumes gets there all the same.
+    const isHurried = isStopped && this.#graceMs === 0;
+    await (isHurried ? ended.vm.release() : ended.vm.stop({ graceMs: POWER_OFF_GRACE_MS }));
+    this.#running = undefined;
+    if (outOfMemory) this.#tell("oom");
+    this.#tell(sleeps ? "sleep" : "die", { exitCode, ...(signal && { signal }) });
+    const status = sleeps ? "asleep" : delay === undefined ? "exited" : "restarting";
+    const gone = sleeps ? { vmPid: undefined, health: undefined } : {};
+    await this.#note({ status, exitCode, endedAt: new Date().toISOString(), outOfMemory, ...gone });
+    if (sleeps) return this.#untilAwake();
+    return delay === undefined ? undefined : this.#startAgain(delay);
+  }
+
+  /** What cannot be started sleeps on: whoever woke it is told, and the next one may have more luck. */
+  async #untilAwake(): Promise<Running | undefined> {
+    for (;;) {
+      await this.#slumber.untilWoken();
+      if (this.#stop.signal.aborted) break;
+      try {
+        const running = await this.#startVm(this.#stop.signal);
+        this.#tell("wake");
+        this.#slumber.over();
+        return running;
+      } catch (error) {
+        if (this.#stop.signal.aborted) break;
+        await this.#note({ status: "asleep", error: messageOf(error) });
+        this.#slumber.failed(error);
+      }
+    }
+    await this.#note({ status: "exited" });
+    return undefined;
   }
 
   async #untilEnd({ vm, workload }: Running): Promise<ExitStatus> {

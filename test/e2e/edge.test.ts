@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { chromium } from "playwright-core";
 import { afterEach, beforeAll, expect, test } from "vitest";
+import { CLI, cli, inspect } from "../support/detached.js";
 import { busyboxImage } from "../support/images.js";
 import { remainingWorkers } from "../support/leftovers.js";
 import { freshHome } from "../support/test-home.js";
 
-const CLI = "dist/cli/main.js";
 const PAGE = '<title>guest</title><h1></h1><script src="/app.js"></script>';
 const SERVER =
   `mkdir -p /srv; echo '${PAGE}' > /srv/index.html;` +
@@ -98,7 +98,6 @@ test("two commands share a port, by name", async () => {
 
 test("a service in the background has two microVMs on a port, replaces one that dies, and logs its requests", async () => {
   const port = String(await freePort());
-  const cli = (...args: string[]) => execa("node", [CLI, ...args], { reject: false });
   const server = [busybox, "--", "sh", "-c", SERVER];
   const options = ["--http-port", port, "--workers-per-snapshot", "2", "--restart", "always"];
   const { stdout, stderr } = await cli("run", "-q", "-d", "--name", "shop", "-p", "8080", ...options, ...server);
@@ -121,6 +120,36 @@ test("a service in the background has two microVMs on a port, replaces one that 
   expect(await curl(`http://shop.localhost:${port}/`)).toBe("");
 });
 
+test("a service in the background sleeps when nobody needs it: a request and a command wake it", async () => {
+  const port = String(await freePort());
+  const options = ["--http-port", port, "--idle-timeout", "1s", "-p", "8080"];
+  const { stdout } = await cli("run", "-q", "-d", "--name", "nap", ...options, busybox, "--", "sh", "-c", SERVER);
+  expect(stdout).toBe("nap");
+  try {
+    const asleep = () => expect.poll(async () => (await inspect("nap")).status, { timeout: 20_000 }).toBe("asleep");
+    await asleep();
+    expect(await remainingWorkers()).toEqual([]);
+    expect((await cli("ps")).stdout).toMatch(/^nap .* asleep \d/m);
+    expect((await cli("pause", "nap")).stderr).toContain("the VM nap is asleep");
+    const commands = await Promise.all([
+      cli("exec", "nap", "--", "sh", "-c", "sleep 1; echo done"),
+      curl(`http://nap.localhost:${port}/`),
+    ]);
+    expect([commands[0].stdout, commands[1]]).toEqual(["done", PAGE]);
+    await asleep();
+    expect((await cli("exec", "nap", "--", "echo", "awake")).stdout).toBe("awake");
+    await asleep();
+    expect(await inspect("nap")).toMatchObject({ restarts: 0 });
+    const events = await cli("events", "--no-follow", "--since", "1h", "nap");
+    expect(events.stdout.match(/ (sleep|wake|die|restart)\b/g)?.join("")).toBe(" sleep wake sleep wake sleep");
+    await cli("stop", "nap");
+    expect(await inspect("nap")).toMatchObject({ status: "exited" });
+  } finally {
+    await cli("rm", "--force", "nap");
+  }
+  expect(await curl(`http://nap.localhost:${port}/`)).toBe("");
+});
+
 test("options that contradict each other, and a command that ends at once, are clear errors", async () => {
   const failing = async (...args: string[]) => {
     const { exitCode, stderr } = await execa("node", [CLI, "run", "-q", ...args], { reject: false });
@@ -136,9 +165,7 @@ test("options that contradict each other, and a command that ends at once, are c
   );
   other.close();
   expect(await failing("--inbound-tls-cert", "x.pem", busybox)).toMatch(/^2: .*go together/);
-  expect(await failing("-d", "--http-port", "8080", "--idle-timeout", "1m", busybox)).toMatch(
-    /^2: .*for the foreground/,
-  );
+  expect(await failing("-d", "--http-port", "8080", "--access-log", busybox)).toMatch(/^2: .*for the foreground/);
   expect(await failing("--http-port", "0", "-i", busybox)).toMatch(/^2: .*nobody for -i and -t/);
   expect(await failing("--http-port", "0", busybox, "--", "sh", "-c", "echo no config; exit 3")).toMatch(
     /^1: .*exit code 3 before it listened on port 80; its last output:\nno config/s,
