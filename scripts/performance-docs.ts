@@ -20,7 +20,20 @@ parts nearly vanish.
 /** The order of the page. */
 const ORDER = [
   ...["restore", "pool-1", "pool-4", "pool-16", "pool-burst", "pool-memory", "fork", "snapshot", "exec", "streams"],
-  ...["layers", "pull", "network", "edge-throughput", "edge-latency", "edge-wake", "copy", "root", "io", "build"],
+  ...[
+    "layers",
+    "pull",
+    "network",
+    "connections",
+    "network-latency",
+    "edge-throughput",
+    "edge-latency",
+    "edge-wake",
+    "copy",
+    "root",
+    "io",
+    "build",
+  ],
 ];
 
 /** The README's rows: what it is called there, the benchmark, and the case. */

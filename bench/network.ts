@@ -1,0 +1,157 @@
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Image, type Vm } from "../src/index.js";
+import { busyboxImage } from "../test/support/images.js";
+import { benchmark, percentile } from "./support/benchmark.js";
+import { PlainGuest } from "./support/plain-guest.js";
+
+const [MEMORY_MIB, MEGABYTES, CONNECTIONS, ROUNDS] = [512, 64, 200, 8];
+const bytes = MEGABYTES * 2 ** 20;
+/** The host for a guest, for ours as for QEMU's user networking. */
+const HOST = "10.0.2.2";
+const SOURCE = join(import.meta.dirname, "support/network-load.c");
+const RIVAL = "QEMU's user networking (slirp)";
+
+/** Runs the load's program in a guest with these arguments, and gives the milliseconds it took there. */
+type Load = (...args: string[]) => Promise<number>;
+
+await main();
+
+/** What a guest's network costs: all traffic goes to a server on this machine's loopback. */
+async function main(): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "supermachine-bench-"));
+  const program = join(folder, "network-load");
+  execFileSync("cc", ["-std=gnu11", "-O2", "-static", "-pthread", "-o", program, SOURCE]);
+  const server = spawn(program, ["serve"], { stdio: ["ignore", "pipe", "inherit"] });
+  try {
+    const [line] = (await once(server.stdout, "data")) as [Buffer];
+    const port = String(Number(line.toString()));
+    const image = await Image.fromOci(`oci-archive:${(await busyboxImage()).archive}`, { memoryMiB: MEMORY_MIB });
+    await using vm = await image.start({ egress: { allow: ["host.supermachine.internal"] } });
+    await vm.writeFile("/bin/network-load", readFileSync(program), { mode: 0o755 });
+    await using rival = await plainGuest(program);
+    const ours: Load = async (mode, ...rest) =>
+      result((await vm.run(["network-load", mode!, HOST, port, ...rest])).stdout);
+    const slirp: Load = async (mode, ...rest) =>
+      result(await rival.run(["network-load", mode, HOST, port, ...rest].join(" ")));
+    await throughput(vm, ours, slirp);
+    await connections(vm, ours, slirp);
+    await latency(vm, ours);
+  } finally {
+    server.kill();
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** The same kernel and processor, with a network card that QEMU itself serves. */
+function plainGuest(program: string): Promise<PlainGuest> {
+  return PlainGuest.start({
+    kernelPackage: "linux-image-cloud-amd64",
+    modules: ["virtio_pci", "virtio_net"],
+    memoryMiB: MEMORY_MIB,
+    device: ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="],
+    files: [{ path: "bin/network-load", mode: 0o100755, content: readFileSync(program) }],
+    setUp: [
+      "ip link set lo up",
+      "ip link set eth0 up",
+      "ip address add 10.0.2.15/24 dev eth0",
+      "ip route add default via 10.0.2.2",
+    ],
+  });
+}
+
+async function throughput(vm: Vm, ours: Load, slirp: Load): Promise<void> {
+  const ways: [string, Load, string][] = [
+    ["guest to host", ours, "up"],
+    ["host to guest", ours, "down"],
+    ["there and back at once (each way)", ours, "echo"],
+  ];
+  await benchmark({
+    name: "network",
+    title: `${MEGABYTES} MiB by TCP between a guest and this machine's loopback (target: 60 MB/s), isolation ${vm.isolation}`,
+    runs: runs(),
+    cases: [
+      ...ways.map(([name, load, mode]) => ({ name, bytes, run: () => load(mode, String(bytes)) })),
+      { name: "output of a command, for comparison", bytes, run: () => output(vm) },
+      ...ways.map(([name, , mode]) => ({ name: `${RIVAL}: ${name}`, bytes, run: () => slirp(mode, String(bytes)) })),
+    ],
+  });
+}
+
+async function connections(vm: Vm, ours: Load, slirp: Load): Promise<void> {
+  const perSecond = (load: Load, atOnce: number) => async () =>
+    (CONNECTIONS * 1000) / (await load("connect", String(CONNECTIONS), String(atOnce)));
+  await benchmark({
+    name: "connections",
+    title: `New connections a second (target: 100; more is better), isolation ${vm.isolation}`,
+    unit: "1/s",
+    runs: runs(),
+    cases: [
+      { name: "one after the other", run: perSecond(ours, 1) },
+      { name: "10 at once", run: perSecond(ours, 10) },
+      { name: `${RIVAL}: one after the other`, run: perSecond(slirp, 1) },
+      { name: `${RIVAL}: 10 at once`, run: perSecond(slirp, 10) },
+    ],
+  });
+}
+
+/** How long a command takes meanwhile; each sample is the 95th percentile while the bytes flow. */
+async function latency(vm: Vm, ours: Load): Promise<void> {
+  const meanwhile = (mode: string) => async () => {
+    let over = false;
+    const load = ours(mode, String(bytes)).finally(() => {
+      over = true;
+    });
+    const samples: number[] = [];
+    while (!over) {
+      const started = performance.now();
+      await vm.run(["true"]);
+      samples.push(performance.now() - started);
+      await sleep(20);
+    }
+    await load;
+    return percentile(samples, 95);
+  };
+  await benchmark({
+    name: "network-latency",
+    title: `run true while ${MEGABYTES} MiB flow: the 95th percentile of each round, isolation ${vm.isolation}`,
+    runs: runs(),
+    cases: [
+      { name: "nothing flows", run: async () => percentile(await tenTimes(vm), 95) },
+      { name: "guest to host", target: 20, run: meanwhile("up") },
+      { name: "host to guest", target: 20, run: meanwhile("down") },
+      { name: "there and back at once", target: 20, run: meanwhile("echo") },
+    ],
+  });
+}
+
+async function tenTimes(vm: Vm): Promise<number[]> {
+  const samples: number[] = [];
+  for (let i = 0; i < 10; i++) {
+    const started = performance.now();
+    await vm.run(["true"]);
+    samples.push(performance.now() - started);
+  }
+  return samples;
+}
+
+async function output(vm: Vm): Promise<void> {
+  const process = await vm.exec(["dd", "if=/dev/zero", "bs=1M", `count=${MEGABYTES}`]);
+  process.stderr.resume();
+  process.stdout.resume();
+  await process.wait();
+}
+
+function result(stdout: string): number {
+  const ms = Number(stdout.trim());
+  if (!(ms > 0)) throw new Error(`the load said: ${stdout}`);
+  return ms;
+}
+
+function runs(): number {
+  return Number(process.env.SUPERMACHINE_BENCH_RUNS ?? ROUNDS);
+}
