@@ -55,6 +55,11 @@ void root_make_places(const struct assemble_request *request) {
     if (mkdir(folders[i], 0755) < 0) cannot("making", folders[i]);
   }
   static char path[sizeof "places" + PATH_LENGTH_MAX];
+  for (size_t i = 0; i < request->place_count; i++) {
+    snprintf(path, sizeof path, "places%s", request->places[i]);
+    errno = path_make_folders(path, 0, 0);
+    if (errno) cannot("making the folder", path);
+  }
   for (size_t i = 0; i < request->file_count; i++) {
     snprintf(path, sizeof path, "places%s", request->files[i].path);
     errno = path_make_parents(path, 0, 0);

@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
+#include <linux/openat2.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
@@ -207,9 +209,25 @@ static void walk(const struct layer_request *request) {
   if (errno) cannot(errno, "reading", "the layer");
 }
 
+/* Folders that were made to mount upon, where the image hides those that are below all layers. */
+static void drop_empty(const struct layer_request *request) {
+  struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+  for (size_t i = 0; i < request->folder_count; i++) {
+    snprintf(name, sizeof name, ".%s", request->folders[i]);
+    char *slash = strrchr(name, '/');
+    if (!slash) continue;
+    *slash = 0;
+    int above = (int)syscall(SYS_openat2, AT_FDCWD, name, &how, sizeof how);
+    if (above < 0) continue;
+    if (unlinkat(above, slash + 1, AT_REMOVEDIR) < 0) errno = 0;
+    close(above);
+  }
+}
+
 void layer_run(const struct layer_request *request) {
   uint64_t length;
   end_workload();
+  drop_empty(request);
   int error = tar_begin(&(struct tar_output){.fd = TASK_OUTPUT, .size = UINT64_MAX});
   if (error) cannot(error, "preparing to write", "the layer");
   walk(request);

@@ -93,6 +93,7 @@ static const char *assemble_field(struct assemble_request *assemble, struct fiel
     case 32: return sysctl(assemble, field);
     case 33: READ_UINT(field, assemble->shm_bytes); return NULL;
     case 64: READ_UINT(field, assemble->flags); return (assemble->flags & ~(uint32_t)ASSEMBLE_FLAGS) ? "an unknown assemble flag" : NULL;
+    case 65: return parse_place(assemble, field);
     default: return unknown(field);
   }
 }
@@ -170,12 +171,6 @@ static const char *fuse_field(struct fuse_request *fuse, struct field *field) {
   }
 }
 
-static const char *layer_field(struct layer_request *layer, struct field *field) {
-  if (field->tag != 1) return unknown(field);
-  if (layer->count == EXTRA_FILES_MAX) return "more than 64 paths to leave out";
-  return read_string(field, PATH_LENGTH_MAX, &layer->left_out[layer->count++]);
-}
-
 static const char *network_field(struct network_request *network, struct field *field) {
   if (field->tag != 1) return unknown(field);
   uint32_t flags = 0;
@@ -215,7 +210,8 @@ static const char *open_field(struct request *request, struct field *field) {
     case KIND_COPY_IN:
     case KIND_COPY_OUT: return copy_field(&request->copy, field);
     case KIND_FUSE: return fuse_field(&request->fuse, field);
-    case KIND_LAYER: return layer_field(&request->layer, field);
+    case KIND_LAYER: return parse_layer_field(&request->layer, field);
+    case KIND_MOUNT: return parse_mount_field(&request->mount, field);
     case KIND_PLAN: return plan_field(&request->exec, field);
     case KIND_ATTACH: return attach_field(request, field);
     case KIND_PROCESSES: return unknown(field);
@@ -231,7 +227,7 @@ static const char *open_field(struct request *request, struct field *field) {
 static bool is_known(uint16_t kind) {
   bool of_network = kind >= KIND_NETWORK && kind <= KIND_CONNECT_UDP;
   bool of_processes = kind >= KIND_PLAN && kind <= KIND_FILE_WATCH;
-  bool other = kind == KIND_AWAIT_LISTENER || (kind >= KIND_VOLUME && kind <= KIND_COPY_OUT) || kind == KIND_FUSE || kind == KIND_LAYER;
+  bool other = kind == KIND_AWAIT_LISTENER || (kind >= KIND_VOLUME && kind <= KIND_COPY_OUT) || kind == KIND_FUSE || kind == KIND_LAYER || kind == KIND_MOUNT;
   return (kind >= KIND_EXEC && kind <= KIND_SHUTDOWN) || of_network || of_processes || other;
 }
 
@@ -258,6 +254,7 @@ static const char *missing(const struct request *request) {
   const char *wrong = missing_of_file(request);
   if (wrong) return wrong;
   if (request->kind == KIND_VOLUME && (!request->volume.path || request->volume.path[0] != '/')) return "no absolute path";
+  if (request->kind == KIND_MOUNT && (!request->mount.path || request->mount.path[0] != '/')) return "no absolute path";
   bool copies = request->kind == KIND_COPY_IN || request->kind == KIND_COPY_OUT;
   if (copies && (!request->copy.path || request->copy.path[0] != '/')) return "no absolute path";
   if (request->kind == KIND_FUSE && (!request->fuse.path || request->fuse.path[0] != '/')) return "no absolute path";

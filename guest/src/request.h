@@ -28,6 +28,7 @@ enum request_kind {
   KIND_COPY_OUT,
   KIND_FUSE = 56,
   KIND_LAYER = 64,
+  KIND_MOUNT,
 };
 
 enum exec_flag { EXEC_STDIN = 1, EXEC_MERGED = 2, EXEC_TTY = 4, EXEC_CREATE_CWD = 8, EXEC_CGROUP = 16, EXEC_FLAGS = 31 };
@@ -36,7 +37,7 @@ enum change { CHANGE_MKDIR = 1, CHANGE_REMOVE, CHANGE_RENAME, CHANGE_CHMOD, CHAN
 enum change_flag { CHANGE_PARENTS = 1, CHANGE_RECURSIVE = 2, CHANGE_FORCE = 4, CHANGE_NO_FOLLOW = 8, CHANGE_FLAGS = 15 };
 enum list_flag { LIST_RECURSIVE = 1, LIST_FOLLOW = 2, LIST_SELF = 4, LIST_FLAGS = 7 };
 enum watch_flag { WATCH_RECURSIVE = 1, WATCH_FLAGS = 1 };
-enum mount_flag { MOUNT_READ_ONLY = 1, MOUNT_FLAGS = 1 };
+enum mount_flag { MOUNT_READ_ONLY = 1, MOUNT_FLAGS = 1, MOUNT_FILE = 2 };
 enum copy_flag { COPY_XATTRS = 1, COPY_FOLLOW = 2, COPY_FLAGS = 3 };
 enum assemble_flag { ASSEMBLE_KEEPS_LAYER = 1, ASSEMBLE_FLAGS = 1 };
 enum control_operation { CONTROL_SIGNAL = 1, CONTROL_RESIZE, CONTROL_DETACH };
@@ -135,6 +136,8 @@ struct assemble_request {
   size_t file_count;
   uint64_t tmpfs_bytes;
   uint64_t shm_bytes;
+  const char *places[EXTRA_FILES_MAX]; /* folders that are there, below all layers */
+  size_t place_count;
   const char *sysctls[SYSCTLS_MAX];
   size_t sysctl_count;
   uint32_t timeout_ms;
@@ -176,6 +179,19 @@ struct fuse_request {
 struct layer_request {
   const char *left_out[EXTRA_FILES_MAX];
   size_t count;
+  const char *folders[EXTRA_FILES_MAX];
+  size_t folder_count;
+};
+
+/* Files of layers, or memory, for a while at a place in the workload's root. */
+struct mount_request {
+  const char *path;
+  const char *source;   /* in the layers, NULL for all of them */
+  uint64_t bytes;
+  uint32_t flags;
+  uint32_t timeout_ms;
+  uint16_t luns[LAYERS_MAX];
+  size_t layers;
 };
 
 struct network_request {
@@ -202,6 +218,7 @@ struct request {
     struct fuse_request fuse;
     struct copy_request copy;
     struct layer_request layer;
+    struct mount_request mount;
     struct signal_request signal;
     struct network_request network;
     struct accept_request accept;

@@ -27,4 +27,9 @@ static inline const char *unknown(const struct field *field) { return field_igno
 const char *parse_file_field(struct request *request, struct field *field);
 const char *missing_of_file(const struct request *request);
 
+/* Those of builds (request_build.c). */
+const char *parse_mount_field(struct mount_request *mount, struct field *field);
+const char *parse_layer_field(struct layer_request *layer, struct field *field);
+const char *parse_place(struct assemble_request *assemble, struct field *field);
+
 #endif

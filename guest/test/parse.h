@@ -68,6 +68,7 @@ static void check_request(const struct request *request, const uint8_t *payload,
       check(request->assemble.layers <= LAYERS_MAX && request->assemble.file_count <= EXTRA_FILES_MAX);
       for (size_t i = 0; i < request->assemble.layers; i++) check(request->assemble.luns[i] <= LUN_MAX);
       check_files(request->assemble.files, request->assemble.file_count, payload + length);
+      check(request->assemble.place_count <= EXTRA_FILES_MAX);
       check(request->assemble.sysctl_count <= SYSCTLS_MAX);
       for (size_t i = 0; i < request->assemble.sysctl_count; i++) {
         const char *text = request->assemble.sysctls[i];
@@ -90,7 +91,13 @@ static void check_request(const struct request *request, const uint8_t *payload,
       break;
     case KIND_LAYER:
       check(request->layer.count <= EXTRA_FILES_MAX);
+      check(request->layer.folder_count <= EXTRA_FILES_MAX);
       for (size_t i = 0; i < request->layer.count; i++) check(strlen(request->layer.left_out[i]) <= PATH_LENGTH_MAX);
+      break;
+    case KIND_MOUNT:
+      check(request->mount.layers <= LAYERS_MAX && request->mount.path[0] == '/' && strlen(request->mount.path) <= PATH_LENGTH_MAX);
+      for (size_t i = 0; i < request->mount.layers; i++) check(request->mount.luns[i] <= LUN_MAX);
+      check(!request->mount.source || strlen(request->mount.source) <= PATH_LENGTH_MAX);
       break;
     case KIND_ATTACH: check(request->pid != 0); break;
     case KIND_SIGNAL: check(request->signal.pid != 0 && request->signal.signal <= 64); break;
