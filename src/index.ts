@@ -6,6 +6,8 @@ export {
   buildImage,
   type OnBuild,
   type OutputEvent,
+  parseSecret,
+  type SecretSource,
   type StepEvent,
   type WarningEvent,
 } from "./build/index.js";

@@ -131,13 +131,14 @@ export class BuildSession implements Disposable {
   }
 
   stepContext(planned: PlannedStage, number: number, signal: AbortSignal): StepContext {
-    const { noCache = false, egress = "public", onProgress } = this.#options;
+    const { noCache = false, egress = "public", secrets = {}, onProgress } = this.#options;
     return {
       machines: () => this.#openMachines(),
       cache: this.#cache,
       useCache: !noCache,
       layers: this.#layers,
       egress,
+      secrets,
       openSource: (from) => this.#openSource(from, planned),
       now: Math.floor(Date.now() / 1000),
       onOutput: (stream, bytes) => this.#progress.output(number, stream, bytes),
@@ -156,13 +157,13 @@ export class BuildSession implements Disposable {
   async #openSource(from: string | undefined, { sources }: PlannedStage): Promise<StepSource & Disposable> {
     if (from === undefined) {
       const tree = new ContextTree("the build context", this.#options.context, this.#digests, this.#ignore);
-      return { tree, key: undefined, [Symbol.dispose]: () => tree[Symbol.dispose]() };
+      return { tree, key: undefined, layers: undefined, [Symbol.dispose]: () => tree[Symbol.dispose]() };
     }
     const source = sources.get(from);
     if (!source) throw new UsageError(`${from} is neither a stage nor an image that was planned`);
     const image = await this.imageOf(source);
     const paths = image.layers.map(({ path }) => path);
     const tree = new LayerTree(`the ${source.kind} ${from}`, paths);
-    return { tree, key: filesKey(image), [Symbol.dispose]: () => tree[Symbol.dispose]() };
+    return { tree, key: filesKey(image), layers: image.layers, [Symbol.dispose]: () => tree[Symbol.dispose]() };
   }
 }

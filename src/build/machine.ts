@@ -5,6 +5,7 @@ import { ensureTemplate, Machine, type Runtime, spares, type Template, templateS
 import { DNS_ADDRESSES, Egress, type EgressPolicy } from "../network/index.js";
 import type { LongWork } from "../progress.js";
 import type { AddedLayer, LayerStore, StoredLayer } from "../rootfs/index.js";
+import { attachMounts, type PreparedMounts } from "./mounts/index.js";
 
 /** LUN 0 stays free: a controller answers for it even where there is no disk. */
 const FIRST_LUN = 1;
@@ -21,6 +22,7 @@ export interface MachineCommand {
   cwd: string;
   user: string;
   egress: EgressPolicy;
+  mounts?: PreparedMounts | undefined;
   onOutput: (stream: "stdout" | "stderr", bytes: Buffer) => void;
 }
 
@@ -64,13 +66,10 @@ export class BuildMachines implements Disposable {
     using _turn = await this.#turn(signal);
     const machine = await Machine.restore(this.#runtime, await templateSource(template), { signal });
     try {
-      await assemble(machine, layers, this.#size.memoryMiB, signal);
+      await assemble(machine, layers, this.#size.memoryMiB, command.mounts, signal);
       const { exitCode, signal: killer } = await runCommand(machine, command, signal);
       if (exitCode !== 0) return { exitCode, signal: killer, layer: undefined };
-      const archive = machine.agent.readLayer(
-        COVERED.map(({ path }) => path),
-        signal,
-      );
+      const archive = machine.agent.readLayer(leftOut(command.mounts), signal);
       return { exitCode, signal: null, layer: await store.add(archive, signal) };
     } finally {
       await machine.stop();
@@ -116,18 +115,29 @@ const COVERED: readonly ExtraFile[] = [
   { path: "/etc/resolv.conf", mode: 0o644, content: `nameserver ${DNS_ADDRESSES[0]}\n` },
 ];
 
+/** What was made to mount upon. */
+function leftOut(mounts: PreparedMounts | undefined) {
+  const { folders = [], files = [] } = mounts?.places ?? {};
+  const deeperFirst = [...folders].sort((a, b) => b.split("/").length - a.split("/").length);
+  return { files: [...COVERED.map(({ path }) => path), ...files], folders: deeperFirst };
+}
+
 async function assemble(
   machine: Machine,
   layers: readonly StoredLayer[],
   memoryMiB: number,
+  mounts: PreparedMounts | undefined,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const disks = layers.map(({ path }, index): Disk => ({ lun: FIRST_LUN + index, path }));
   await machine.attachDisks(disks);
   const luns = disks.map(({ lun }) => lun);
   const tmpfsBytes = Math.floor(memoryMiB * WRITABLE_SHARE) * 1024 * 1024;
-  const request = { luns, hostname: HOSTNAME, files: COVERED, keepLayer: true, tmpfsBytes };
+  const { folders: places = [], files: targets = [] } = mounts?.places ?? {};
+  const files = [...COVERED, ...targets.map((path) => ({ path, mode: 0o644, content: "" }))];
+  const request = { luns, hostname: HOSTNAME, files, keepLayer: true, places, tmpfsBytes };
   await machine.agent.assembleRoot(request, signal ? { signal } : {});
+  if (mounts) await attachMounts(machine, mounts.mounts, signal);
 }
 
 async function runCommand(machine: Machine, command: MachineCommand, signal: AbortSignal | undefined) {

@@ -4,6 +4,7 @@ import type { EgressPolicy } from "../network/index.js";
 import type { PullPolicy, RegistryAuth } from "../oci/index.js";
 import type { LongWork } from "../progress.js";
 import type { OnBuild } from "./events.js";
+import type { SecretSource } from "./mounts/index.js";
 
 /** How an image is built. */
 export interface BuildOptions extends LongWork {
@@ -17,6 +18,8 @@ export interface BuildOptions extends LongWork {
   names?: readonly string[] | undefined;
   /** Values of ARG. */
   buildArgs?: Readonly<Record<string, string>> | undefined;
+  /** Secrets by their ids, for `RUN --mount=type=secret`. They reach the commands that mount them, and nothing that is kept. */
+  secrets?: Readonly<Record<string, SecretSource>> | undefined;
   /** The stage that is wanted: its name or index; by default the last one. */
   target?: string | undefined;
   /** Runs everything anew. What comes of it is remembered all the same. */

@@ -7,7 +7,9 @@ import {
   type EgressPolicy,
   type PullPolicy,
   parseEnv,
+  parseSecret,
   type RegistryAuth,
+  type SecretSource,
 } from "../index.js";
 import { onInterrupt } from "./interrupt.js";
 import {
@@ -28,6 +30,7 @@ interface BuildFlags {
   tag?: string[];
   file?: string;
   buildArg?: string[];
+  secret?: string[];
   target?: string;
   cache: boolean;
   label?: string[];
@@ -59,6 +62,11 @@ export function buildCommand(): Command {
     .option("-t, --tag <name>", "name of the image; can be repeated", collect)
     .option("-f, --file <path>", "the Dockerfile, or - for standard input (default: PATH/Dockerfile)")
     .option("--build-arg <NAME=value>", "value of an ARG; a name alone takes its value from here", collect)
+    .option(
+      "--secret <id=name[,src=file|,env=VARIABLE]>",
+      "secret for RUN --mount=type=secret; can be repeated",
+      collect,
+    )
     .option("--target <stage>", "the stage to build (default: the last one)")
     .option("--no-cache", "run every instruction anew")
     .option("--label <name=value>", "add a label to the image", collect)
@@ -81,12 +89,18 @@ function progressOption(): Option {
   return new Option("--progress <style>", "how to show progress, on stderr").choices(styles).default("auto");
 }
 
+function secretOf(text: string): [string, SecretSource] {
+  const { id, source } = parseSecret(text);
+  return [id, source];
+}
+
 async function run(context: string, flags: BuildFlags): Promise<void> {
   const options: BuildOptions = {
     context,
     ...(flags.file === "-" ? { dockerfile: await text(process.stdin) } : { file: flags.file }),
     names: flags.tag,
     buildArgs: parseEnv(flags.buildArg ?? [], process.env),
+    secrets: Object.fromEntries((flags.secret ?? []).map(secretOf)),
     labels: parseEnv(flags.label ?? []),
     target: flags.target,
     noCache: !flags.cache,

@@ -15,9 +15,10 @@ import { decodeFailure, ResultKind } from "./failure.js";
 import { FieldWriter } from "./fields.js";
 import { type FuseHandler, type FuseRequest, mountFuse } from "./fuse.js";
 import { GuestFiles } from "./guest-files.js";
-import { openLayer } from "./layer.js";
+import { type LeftOut, openLayer } from "./layer.js";
 import { Link, type LinkShape } from "./link.js";
 import { encodeAwaitListener } from "./listener.js";
+import { encodeMount, type MountRequest } from "./mount.js";
 import { GuestNetwork } from "./network.js";
 import { attachProcess, type GuestProcess, startProcess } from "./process.js";
 import { listProcesses, type ProcessInfo, signalProcess } from "./processes.js";
@@ -124,9 +125,8 @@ export class Agent {
   /**
    * What was written into the root since it was assembled with `keepLayer`: a tar archive with whiteouts, as layers of images are. All
    * processes of the workload are killed before it is read. Fails with GuestFileError or VmError.
-   * @param leaveOut files that are no part of it as long as they are empty, by absolute path
    */
-  readLayer(leaveOut: readonly string[], signal?: AbortSignal): Readable {
+  readLayer(leaveOut: LeftOut, signal?: AbortSignal): Readable {
     return openLayer(this.#bulk, leaveOut, signal);
   }
 
@@ -142,6 +142,11 @@ export class Agent {
   async mountVolume(request: VolumeRequest, options: { signal?: AbortSignal } = {}): Promise<void> {
     const what = `mount a volume at ${request.path}`;
     await this.#request(encodeVolume(request), what, MOUNT_TIMEOUT_MS, options.signal);
+  }
+
+  /** Mounts files of layers, or memory, in the workload's root. Rejects with VmError. */
+  async mount(request: MountRequest, options: { signal?: AbortSignal } = {}): Promise<void> {
+    await this.#request(encodeMount(request), `mount at ${request.path}`, MOUNT_TIMEOUT_MS, options.signal);
   }
 
   /** Copies what is on a disk with EROFS into the workload's root. Rejects with GuestFileError or VmError. */

@@ -1,5 +1,6 @@
 import { UsageError } from "../errors.js";
 import { FieldWriter } from "./fields.js";
+import { checkedPath } from "./files.js";
 
 const KIND_ASSEMBLE = 4;
 const KIND_SHUTDOWN = 5;
@@ -30,6 +31,8 @@ export interface AssembleRequest {
   shmBytes?: number;
   /** Keeps what is written into the root apart, for {@link Agent.readLayer}. The files then lie over those of the root, and are no part of it. */
   keepLayer?: boolean;
+  /** With `keepLayer`: absolute paths of folders to mount upon, which are no part of it. */
+  places?: readonly string[];
 }
 
 export function encodeAssemble(request: AssembleRequest): Buffer {
@@ -47,6 +50,7 @@ export function encodeAssemble(request: AssembleRequest): Buffer {
   for (const [name, value] of Object.entries(request.sysctls ?? {})) fields.string(32, `${name}=${value}`);
   if (request.shmBytes !== undefined) fields.u64(33, BigInt(request.shmBytes));
   if (request.keepLayer) fields.u32(64, FLAG_KEEPS_LAYER);
+  for (const place of request.places ?? []) fields.string(65, checkedPath(place));
   return fields.toBuffer();
 }
 

@@ -20,7 +20,7 @@ test("a layer is read as an archive with whiteouts, without what is there for mo
   execFileSync("sh", ["-ec", PREPARE], { cwd: root });
   try {
     await using running = await startAgent("sanitized", { root });
-    const archive = await buffer(running.agent.readLayer(["/etc/hosts"]));
+    const archive = await buffer(running.agent.readLayer({ files: ["/etc/hosts"] }));
     const entries = listArchive(archive)
       .filter((line) => !line.startsWith("x "))
       .map((line) => line.replace(/ \.\//, " "));

@@ -4,6 +4,7 @@ import { type AddedLayer, ErofsReader } from "../../rootfs/index.js";
 import { stepKey } from "../cache.js";
 import { commandFailure } from "../failure.js";
 import { filesKey, type ImageState } from "../image-state.js";
+import { mountKeys, prepareMounts } from "../mounts/index.js";
 import { LayerTree } from "../tree/index.js";
 import { doOnce, type StepContext, type StepOutcome } from "./step-context.js";
 
@@ -13,23 +14,30 @@ const KEPT_OUTPUT = 64 * 1024;
 /** RUN: the command in a machine, upon the layers so far. */
 export async function runStep(context: StepContext, state: ImageState, step: RunStep): Promise<StepOutcome> {
   requireSupported(step);
-  const { argv, file, env, workdir, user, network } = step;
+  const { argv, file, env, workdir, user, network, mounts } = step;
   // Proxies are no part of it, so that another one finds the same.
-  const key = stepKey(["run", filesKey(state), argv, file, [...env].sort(), workdir, user, network]);
+  const parts = ["run", filesKey(state), argv, file, [...env].sort(), workdir, user, network];
+  const key = stepKey(mounts.length === 0 ? parts : [...parts, await mountKeys(context, mounts)]);
   return doOnce(context, key, () => run(context, state, step));
 }
 
 async function run(context: StepContext, state: ImageState, step: RunStep) {
-  const { argv, file, env, proxies, workdir: cwd, user, network } = step;
+  const { argv, file, env, proxies, workdir: cwd, user, network, mounts } = step;
   let output = Buffer.alloc(0);
   const onOutput = (stream: "stdout" | "stderr", bytes: Buffer) => {
     output = Buffer.concat([output, bytes]).subarray(-KEPT_OUTPUT);
     context.onOutput(stream, bytes);
   };
+  using image = new LayerTree(
+    "the image",
+    state.layers.map(({ path }) => path),
+  );
+  await using prepared = await prepareMounts(context, image, mounts);
   const command = {
     argv,
     file,
-    env: Object.fromEntries([...proxies, ...env]),
+    mounts: prepared,
+    env: { ...Object.fromEntries([...proxies, ...env]), ...prepared.env },
     cwd,
     user,
     egress: network === "none" ? ("none" as const) : context.egress,
@@ -54,8 +62,11 @@ async function changesNothing(layer: AddedLayer, state: ImageState): Promise<boo
 }
 
 function requireSupported({ mounts, network }: RunStep): void {
-  const [mount] = mounts;
-  if (mount) throw new UsageError(`RUN --mount=type=${mount.type} is not supported`);
+  if (mounts.some(({ type }) => type === "ssh")) {
+    throw new UsageError("RUN --mount=type=ssh is not supported", {
+      hint: "Give a deploy key as a secret: --mount=type=secret,id=key with --secret id=key,src=FILE.",
+    });
+  }
   if (network !== "host") return;
   throw new UsageError("RUN --network=host is not possible: a microVM has no part in the host's network", {
     hint: "Leave it out; what commands may reach is up to the egress policy.",

@@ -1,30 +1,21 @@
 import type { EgressPolicy } from "../../network/index.js";
-import type { LongWork } from "../../progress.js";
 import type { LayerStore } from "../../rootfs/index.js";
 import type { StepCache, StepResult } from "../cache.js";
 import type { BuildMachines } from "../machine.js";
-import type { SourceTree } from "../tree/index.js";
+import type { MountContext, MountSource } from "../mounts/index.js";
 
 /** A tree that a step takes files from, and what names all of its files at once, where that is known. */
-export interface StepSource {
-  tree: SourceTree;
-  key: string | undefined;
-}
+export type StepSource = MountSource;
 
 /** What a step is done with. */
-export interface StepContext {
+export interface StepContext extends MountContext {
   machines: () => Promise<BuildMachines>;
   cache: StepCache;
   /** Whether the cache may be asked. */
   useCache: boolean;
   layers: LayerStore;
   egress: EgressPolicy;
-  /** The context, a stage or an image, to be disposed of. */
-  openSource: (from: string | undefined) => Promise<StepSource & Disposable>;
-  /** Seconds since 1970: the time that new folders get. */
-  now: number;
   onOutput: (stream: "stdout" | "stderr", bytes: Buffer) => void;
-  work: LongWork;
 }
 
 /** What a step brought about, and whether it was found. */
