@@ -1,10 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { CacheInvalidError, CacheMissError, UsageError } from "../errors.js";
+import { UsageError } from "../errors.js";
 import type { SessionIdentity } from "../guest/index.js";
 import {
-  CAPTURE_FILES,
   forkMachine,
   Machine,
   openRuntime,
@@ -12,7 +11,6 @@ import {
   type RestoreSource,
   type Runtime,
 } from "../machine/index.js";
-import { Delta } from "../memory/index.js";
 import {
   checkPolicy,
   DEFAULT_EGRESS,
@@ -20,16 +18,15 @@ import {
   type NetworkOptions,
   type PublishOptions,
 } from "../network/index.js";
-import { isFor, parsePlatform } from "../oci/index.js";
 import type { PoolOptions } from "../pool/index.js";
 import type { LongWork } from "../progress.js";
 import { acquireLock, home, lease, rememberRoot, replace } from "../store/index.js";
 import { type CapturedVm, type PooledVm, type RunConfiguration, Vm, type VmOrigin } from "../vm/index.js";
-import { captureSnapshot, isWholeDeviceState } from "./bake.js";
+import { captureSnapshot } from "./bake.js";
 import { bakeImage } from "./bake-image.js";
 import { snapshotId, takeBaked } from "./baked.js";
 import { runtimeOf } from "./bundle/open-bundle.js";
-import { settingsKey } from "./guest-settings.js";
+import { loadSnapshot, requireLayers } from "./load-snapshot.js";
 import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
 import {
   type BakeOptions,
@@ -41,6 +38,7 @@ import {
 } from "./options.js";
 import { type AcquireVmOptions, defaultPool, Pool } from "./pool.js";
 import type { Ready } from "./ready.js";
+import { requireBakedAs } from "./required-options.js";
 import { requireTemplate } from "./required-template.js";
 import { attachStorage, holdStorage, type StorageOptions } from "./storage.js";
 
@@ -97,7 +95,8 @@ export class Image {
     if (folder === undefined || (isName(text) && !(await exists(join(folder, METADATA_FILE)))))
       return Image.fromOci(text, options);
     const image = await Image.fromSnapshot(folder, options);
-    return image.#requireSize(options).#requirePlatform(options).#requireNoSettings(options);
+    requireBakedAs(image.#metadata, options);
+    return image;
   }
 
   /**
@@ -231,36 +230,9 @@ export class Image {
     };
   }
 
-  #requireSize({ memoryMiB = this.memoryMiB, vcpus = this.vcpus }: BakeOptions): this {
-    if (memoryMiB === this.memoryMiB && vcpus === this.vcpus) return this;
-    throw new UsageError(
-      `the snapshot ${this.name} has ${this.memoryMiB} MiB and ${this.vcpus} vCPU; that cannot be changed`,
-      {
-        hint: `Bake another one from ${this.#metadata.reference}.`,
-      },
-    );
-  }
-
-  #requireNoSettings(options: BakeOptions): this {
-    const { ulimits = {}, hostname } = options;
-    const isChanged = hostname !== undefined && hostname !== this.#metadata.hostname;
-    if (!isChanged && Object.keys(ulimits).length === 0 && settingsKey(options) === undefined) return this;
-    throw new UsageError(`the snapshot ${this.name} has the host name, limits and settings that it was baked with`, {
-      hint: `Bake another one from ${this.#metadata.reference}.`,
-    });
-  }
-
-  #requirePlatform({ platform }: BakeOptions): this {
-    const own = this.#metadata.platform;
-    if (platform === undefined || own === undefined || isFor(parsePlatform(platform), parsePlatform(own))) return this;
-    throw new UsageError(`the snapshot ${this.name} is for ${own}, not for ${platform}`, {
-      hint: `Bake another one from ${this.#metadata.reference}.`,
-    });
-  }
-
   /** What is restored, read once. */
   async #loaded(): Promise<RestoreSource> {
-    this.#source ??= this.#load();
+    this.#source ??= loadSnapshot(this.#runtime, this.snapshotPath, this.#metadata);
     try {
       return await this.#source;
     } catch (error) {
@@ -268,24 +240,6 @@ export class Image {
       this.#source = undefined;
       throw error;
     }
-  }
-
-  async #load(): Promise<RestoreSource> {
-    const { layers } = this.#metadata;
-    const template = await requireTemplate(this.#runtime, this.#metadata, this.snapshotPath);
-    for (const { path } of layers) await requireFile(path, "layer");
-    const statePath = join(this.snapshotPath, CAPTURE_FILES.deviceState);
-    const deltaPath = join(this.snapshotPath, CAPTURE_FILES.delta);
-    for (const path of [statePath, deltaPath]) await requireFile(path, "snapshot's");
-    const [deviceState, delta] = await Promise.all([readFile(statePath), Delta.read(deltaPath)]).catch(
-      removedMeanwhile,
-    );
-    if (!isWholeDeviceState(deviceState, this.#metadata)) {
-      throw new CacheInvalidError(`the device state ${statePath} is truncated or corrupt`, {
-        hint: "Remove the snapshot (`supermachine rmi`); the next run bakes it anew.",
-      });
-    }
-    return { template, disks: layers, delta, deviceState };
   }
 
   async #snapshot(machine: Machine, path: string, own: CapturedVm & { egress: EgressPolicy }): Promise<Image> {
@@ -302,29 +256,14 @@ export class Image {
       bundled: false,
     };
     const about = { ...this.#metadata, ...taken };
-    const { layers } = about;
     // What was removed while the VM ran is still open in it, but a snapshot could not be started.
-    await using _lease = await lease([home().templates, ...layers.map((layer) => layer.path)]);
+    await using _lease = await lease([home().templates, ...about.layers.map((layer) => layer.path)]);
     await requireTemplate(this.#runtime, this.#metadata, this.snapshotPath);
-    for (const { path } of layers) await requireFile(path, "layer");
+    await requireLayers(about);
     await rememberRoot(folder);
     await replace(folder, (partial) => captureSnapshot(machine, this.#runtime, partial, about));
     return Image.#open(this.#runtime, folder);
   }
-}
-
-/** Another process may remove the snapshot between our look at its files and reading them. */
-function removedMeanwhile(cause: NodeJS.ErrnoException): never {
-  if (cause.code !== "ENOENT") throw cause;
-  throw new CacheMissError(`${cause.path} was removed just now`, {
-    cause,
-    hint: "Bake the image anew: run it once more.",
-  });
-}
-
-async function requireFile(path: string, what: string): Promise<void> {
-  if (await exists(path)) return;
-  throw new CacheMissError(`the ${what} file ${path} is missing`, { hint: "Bake the image anew: run it once more." });
 }
 
 function exists(path: string): Promise<boolean> {

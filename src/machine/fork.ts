@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import type { SessionIdentity } from "../guest/index.js";
-import { Machine, type RestoreSource } from "./machine.js";
+import { Machine } from "./machine.js";
+import type { RestoreSource } from "./restore-source.js";
 import type { Runtime } from "./runtime.js";
 
 /** How many clones are started at a time: more would only wait for each other's processors. */

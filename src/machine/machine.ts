@@ -1,40 +1,22 @@
-import { randomInt } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Disk, Worker, WorkerExit } from "../engine/index.js";
 import { VmError } from "../errors.js";
-import { Agent, type SessionIdentity } from "../guest/index.js";
+import type { Agent, SessionIdentity } from "../guest/index.js";
 import { type Delta, type MemoryUsage, readMemoryUsage, type WorkerRam } from "../memory/index.js";
 import { home, openScratch } from "../store/index.js";
+import { type LentDisk, LentDisks } from "./lent-disks.js";
 import { memoryLimit, memoryOf } from "./memory-limit.js";
+import type { RestoreSource } from "./restore-source.js";
 import { DEVICE_STATE, type Runtime } from "./runtime.js";
-import { endSpare, type Spare, spares } from "./spares.js";
+import { takeSpare } from "./spares.js";
+import { startSession } from "./start-session.js";
 import type { Template } from "./template.js";
 
-const FIRST_ANSWER_TIMEOUT_MS = 60_000;
 const SHUTDOWN_TIMEOUT_MS = 10_000;
-
-/** Above those of layers and volumes, up to the last one that the agent knows. */
-const FIRST_LENT_LUN = 1024;
-const LENT_LUNS = 15_000;
-
-/** A disk that a guest has for a while. */
-export interface LentDisk extends AsyncDisposable {
-  readonly lun: number;
-}
 
 /** Names of the files that make up a captured guest. */
 export const CAPTURE_FILES = { delta: "memory.delta", deviceState: "device.state" } as const;
-
-/** What a machine is restored from. */
-export interface RestoreSource {
-  template: Template;
-  /** Read-only disks that the guest had when its state was captured, or that it shall get once it runs. */
-  disks: readonly Disk[];
-  /** What differs from the template; without it the machine is the template itself. */
-  delta?: Delta;
-  deviceState: Uint8Array;
-}
 
 /** Options of {@link Machine.restore}. */
 export interface RestoreOptions {
@@ -55,8 +37,7 @@ export class Machine {
   readonly #memory: Disposable;
   #disks: Disk[];
   #hasVolumes = false;
-  readonly #lent = new Set<number>();
-  readonly #lentBefore = new Set<number>();
+  readonly #lent: LentDisks;
   #stopped: Promise<void> | undefined;
   #paused = false;
   #lastTurn: Promise<unknown> = Promise.resolve();
@@ -74,6 +55,7 @@ export class Machine {
     this.#ram = ram;
     this.#memory = memory;
     this.#disks = [...source.disks];
+    this.#lent = new LentDisks(worker, () => this.#stopped !== undefined);
     this.ended = worker.exited.then((exit) => this.#ended(exit));
   }
 
@@ -85,13 +67,13 @@ export class Machine {
     let [worker, ram]: [worker?: Worker, ram?: WorkerRam] = [];
     try {
       signal?.throwIfAborted();
-      const spare = await takeSpare(source);
+      const spare = await takeSpare(template, disks);
       ram = spare?.ram ?? (await runtime.memory.open(template.ram));
       worker = spare?.worker;
       worker ??= await runtime.hypervisor.prepare(template.hardware, ram.file, disks, signal);
       if (delta) await ram.apply(worker.pid, delta);
       await worker.loadDeviceState(deviceState);
-      const agent = await connect(worker, identity, signal);
+      const agent = await startSession(worker, identity, signal);
       return new Machine(source, worker, ram, agent, memory);
     } catch (cause) {
       await worker?.kill();
@@ -112,7 +94,7 @@ export class Machine {
     this.agent.detach();
     try {
       await this.#worker.resume();
-      const agent = await connect(this.#worker, identity, signal);
+      const agent = await startSession(this.#worker, identity, signal);
       return new Machine({ template: this.template, disks: this.#disks }, this.#worker, this.#ram, agent, this.#memory);
     } catch (error) {
       await this.#release();
@@ -165,35 +147,8 @@ export class Machine {
    * Gives the running guest a disk for a while: a file that it reads, or `writable`. Whoever asked disposes of it when the guest does not
    * use it any more; until then the guest cannot be captured.
    */
-  async lendDisk(path: string, { writable = false } = {}): Promise<LentDisk> {
-    const lun = this.#unusedLun();
-    const disk: Disk = { lun, path, ...(writable && { volume: "writable" as const }) };
-    this.#lent.add(lun);
-    const giveBack = async () => {
-      // With its process the disk is gone as well.
-      await Promise.race([this.#worker.detachDisk(disk), this.#worker.exited]).catch((error: unknown) => {
-        if (!this.#stopped) throw error;
-      });
-      this.#lent.delete(lun);
-    };
-    try {
-      await this.#worker.attachDisks([disk]);
-    } catch (error) {
-      this.#lent.delete(lun);
-      throw error;
-    }
-    return { lun, [Symbol.asyncDispose]: giveBack };
-  }
-
-  /** Not the number of a former disk, of this guest or of the one that it was forked from: its kernel may not have let go of that yet. */
-  #unusedLun(): number {
-    if (this.#lentBefore.size > LENT_LUNS / 2) this.#lentBefore.clear();
-    for (;;) {
-      const lun = FIRST_LENT_LUN + randomInt(LENT_LUNS);
-      if (this.#lentBefore.has(lun) || this.#lent.has(lun)) continue;
-      this.#lentBefore.add(lun);
-      return lun;
-    }
+  lendDisk(path: string, options: { writable?: boolean } = {}): Promise<LentDisk> {
+    return this.#lent.lend(path, options);
   }
 
   /** Whether the guest stands still because of {@link pause}. */
@@ -249,7 +204,7 @@ export class Machine {
       throw new VmError("a microVM with volumes cannot be captured: a part of their content is in its memory", {
         hint: "Take snapshots and forks of a VM without volumes, and give each VM that is started from them its own.",
       });
-    if (this.#lent.size > 0)
+    if (this.#lent.count > 0)
       throw new VmError("a microVM cannot be captured while files are copied into it or out of it", {
         hint: "Take the snapshot or the fork when the copy is done.",
       });
@@ -332,41 +287,6 @@ export class Machine {
     void this.stop();
     return failure;
   }
-}
-
-/** Begins a session with the agent of a guest that has just come to run. */
-function connect(
-  worker: Worker,
-  identity: SessionIdentity | undefined,
-  signal: AbortSignal | undefined,
-): Promise<Agent> {
-  const died = worker.exited.then(() => {
-    throw new VmError("the guest ended while it was restored");
-  });
-  const connected = Agent.connect(worker.links, {
-    timeoutMs: FIRST_ANSWER_TIMEOUT_MS,
-    ...(identity && { identity }),
-    ...(signal && { signal }),
-  });
-  return Promise.race([connected, died]);
-}
-
-/** Reads the device state of a template, the source of a bake. */
-export async function templateSource(template: Template): Promise<RestoreSource> {
-  return { template, disks: [], deviceState: await readFile(template.deviceState) };
-}
-
-/** A spare with the source's disks. One that died a moment ago is no reason to fail: there is the next, or none. */
-async function takeSpare({ template, disks }: RestoreSource): Promise<Spare | undefined> {
-  for (let spare = spares.take(template); spare; spare = spares.take(template)) {
-    try {
-      await spare.worker.attachDisks(disks);
-      return spare;
-    } catch {
-      await endSpare(spare);
-    }
-  }
-  return undefined;
 }
 
 function withDiagnostics(what: string, cause: unknown, worker: Worker | undefined): VmError {

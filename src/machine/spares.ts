@@ -1,4 +1,4 @@
-import type { Worker } from "../engine/index.js";
+import type { Disk, Worker } from "../engine/index.js";
 import type { WorkerRam } from "../memory/index.js";
 import { type MemoryLimit, type MemoryUser, memoryLimit, WORKER_MIB } from "./memory-limit.js";
 import type { Runtime } from "./runtime.js";
@@ -146,10 +146,23 @@ export class Spares implements MemoryUser {
 export const spares = new Spares(memoryLimit);
 
 /** Ends a spare that is not needed. */
-export async function endSpare({ worker, ram, memory }: Spare): Promise<void> {
+async function endSpare({ worker, ram, memory }: Spare): Promise<void> {
   await worker.kill();
   await ram[Symbol.asyncDispose]();
   memory[Symbol.dispose]();
+}
+
+/** A spare with these disks. One that died a moment ago is no reason to fail: there is the next, or none. */
+export async function takeSpare(template: Template, disks: readonly Disk[]): Promise<Spare | undefined> {
+  for (let spare = spares.take(template); spare; spare = spares.take(template)) {
+    try {
+      await spare.worker.attachDisks(disks);
+      return spare;
+    } catch {
+      await endSpare(spare);
+    }
+  }
+  return undefined;
 }
 
 async function startSpare({ runtime, template }: Shelf, memory: Disposable): Promise<Spare> {

@@ -1,0 +1,49 @@
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { CacheInvalidError, CacheMissError } from "../errors.js";
+import { CAPTURE_FILES, type RestoreSource, type Runtime } from "../machine/index.js";
+import { Delta } from "../memory/index.js";
+import { isWholeDeviceState } from "./bake.js";
+import type { SnapshotMetadata } from "./metadata.js";
+import { requireTemplate } from "./required-template.js";
+
+const HINT = "Bake the image anew: run it once more.";
+
+/** Reads what a machine is restored from. @throws CacheMissError, CacheInvalidError */
+export async function loadSnapshot(
+  runtime: Runtime,
+  folder: string,
+  metadata: SnapshotMetadata,
+): Promise<RestoreSource> {
+  const template = await requireTemplate(runtime, metadata, folder);
+  await requireLayers(metadata);
+  const statePath = join(folder, CAPTURE_FILES.deviceState);
+  const deltaPath = join(folder, CAPTURE_FILES.delta);
+  for (const path of [statePath, deltaPath]) await requireFile(path, "snapshot's");
+  const [deviceState, delta] = await Promise.all([readFile(statePath), Delta.read(deltaPath)]).catch(removedMeanwhile);
+  if (!isWholeDeviceState(deviceState, metadata)) {
+    throw new CacheInvalidError(`the device state ${statePath} is truncated or corrupt`, {
+      hint: "Remove the snapshot (`supermachine rmi`); the next run bakes it anew.",
+    });
+  }
+  return { template, disks: metadata.layers, delta, deviceState };
+}
+
+/** @throws CacheMissError for the first layer whose file is not there */
+export async function requireLayers({ layers }: SnapshotMetadata): Promise<void> {
+  for (const { path } of layers) await requireFile(path, "layer");
+}
+
+/** Another process may remove the snapshot between our look at its files and reading them. */
+function removedMeanwhile(cause: NodeJS.ErrnoException): never {
+  if (cause.code !== "ENOENT") throw cause;
+  throw new CacheMissError(`${cause.path} was removed just now`, { cause, hint: HINT });
+}
+
+async function requireFile(path: string, what: string): Promise<void> {
+  const isThere = await stat(path).then(
+    () => true,
+    () => false,
+  );
+  if (!isThere) throw new CacheMissError(`the ${what} file ${path} is missing`, { hint: HINT });
+}
