@@ -51,7 +51,7 @@ module.exports = {
     mayOnlyUse("pool", []),
     mayOnlyUse("network", ["guest"]),
     mayOnlyUse("memory", ["store"]),
-    mayOnlyUse("engine", ["memory", "store"]),
+    mayOnlyUse("engine", []),
     mayOnlyUse("assets", ["engine", "store"]),
     mayOnlyUse("machine", ["assets", "engine", "guest", "memory", "store"]),
     mayOnlyUse("mounts", ["guest"]),
