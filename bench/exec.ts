@@ -12,9 +12,10 @@ await main();
 /** What talking to a running guest costs. */
 async function main(): Promise<void> {
   // Files are written to memory: the content, and once more while it is replaced.
-  const image = await Image.fromOci(`oci-archive:${(await busyboxImage()).archive}`, { memoryMiB: 1024 });
+  const { archive, layout } = await busyboxImage();
+  const image = await Image.fromOci(`oci-archive:${archive}`, { memoryMiB: 1024 });
   await using vm = await image.start();
-  await using container = new RuncContainer();
+  await using container = await RuncContainer.open(layout);
   await container.start();
   for (let i = 0; i < 50; i++) await vm.run(["true"]);
   await benchmark({

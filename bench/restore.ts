@@ -15,11 +15,12 @@ await main();
 /** What it takes to get a running guest: from nothing, from a spare, from a bake; and what a boot or a container takes. */
 async function main(): Promise<void> {
   const runtime = await openRuntime();
-  const reference = `oci-archive:${(await busyboxImage()).archive}`;
+  const { archive, layout } = await busyboxImage();
+  const reference = `oci-archive:${archive}`;
   const image = await Image.fromOci(reference);
   const source = await loadSource(runtime, image);
   const folder = mkdtempSync(join(tmpdir(), "supermachine-bench-"));
-  await using container = new RuncContainer();
+  await using container = await RuncContainer.open(layout);
   const captured = await Machine.restore(runtime, source);
   try {
     await benchmark({

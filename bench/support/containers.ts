@@ -1,10 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { execa } from "execa";
-import { containerConfig } from "./container-config.js";
+import { unpackBundle } from "./container-bundle.js";
 
 /**
  * Runs containers by name, each in the background, and says when one has ended. A shell of its own starts them: to have Node start
@@ -41,8 +40,7 @@ export class Containers implements AsyncDisposable {
   static async open(runtime: "runc" | "crun", layout: string): Promise<Containers> {
     const folder = mkdtempSync(join(tmpdir(), `supermachine-${runtime}-`));
     const bundle = join(folder, "bundle");
-    await execa("umoci", ["unpack", "--image", `${layout}:latest`, bundle]);
-    writeFileSync(join(bundle, "config.json"), JSON.stringify(containerConfig(["true"])));
+    await unpackBundle(layout, bundle, ["true"]);
     const shell = spawn("unshare", ["-m", "bash", "-c", SCRIPT, "bench", bundle, runtime], {
       stdio: ["pipe", "pipe", "inherit"],
     });

@@ -1,34 +1,40 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
-import { containerConfig } from "./container-config.js";
+import { configureBundle, unpackBundle } from "./container-bundle.js";
 
-/** A rival: the same busybox as an ordinary container of runc (Debian packages runc and busybox-static). */
+/** A rival: the file system of an OCI image as an ordinary container of runc (Debian packages runc and umoci). */
 export class RuncContainer implements AsyncDisposable {
-  readonly #folder = mkdtempSync(join(tmpdir(), "supermachine-runc-"));
+  readonly #folder: string;
+  readonly #bundle: string;
   readonly #id = `supermachine-bench-${process.pid}`;
   #runs = 0;
 
-  constructor() {
-    const bin = join(this.#folder, "rootfs", "bin");
-    for (const name of ["bin", "proc", "dev", "sys"])
-      mkdirSync(join(this.#folder, "rootfs", name), { recursive: true });
-    cpSync("/bin/busybox", join(bin, "busybox"));
-    for (const name of ["true", "sleep", "dd", "cat"]) symlinkSync("busybox", join(bin, name));
+  private constructor(folder: string, bundle: string) {
+    this.#folder = folder;
+    this.#bundle = bundle;
+  }
+
+  /** @param layout folder of an OCI layout that has the tag `latest` */
+  static async open(layout: string): Promise<RuncContainer> {
+    const folder = mkdtempSync(join(tmpdir(), "supermachine-runc-"));
+    const bundle = join(folder, "bundle");
+    await unpackBundle(layout, bundle, ["true"]);
+    return new RuncContainer(folder, bundle);
   }
 
   /** Creates a container, runs `true` in it, and removes it. */
   async runOnce(): Promise<void> {
-    this.#configure(["true"]);
-    await execa("runc", ["run", "--bundle", this.#folder, `${this.#id}-${this.#runs++}`], { stdin: "ignore" });
+    configureBundle(this.#bundle, ["true"]);
+    await execa("runc", ["run", "--bundle", this.#bundle, `${this.#id}-${this.#runs++}`], { stdin: "ignore" });
   }
 
   /** Starts the container that {@link exec} runs commands in. */
   async start(): Promise<void> {
-    this.#configure(["sleep", "1000000"]);
+    configureBundle(this.#bundle, ["sleep", "1000000"]);
     // runc keeps its creator's pipes open for as long as the container lives.
-    await execa("runc", ["run", "--detach", "--bundle", this.#folder, this.#id], { stdio: "ignore" });
+    await execa("runc", ["run", "--detach", "--bundle", this.#bundle, this.#id], { stdio: "ignore" });
   }
 
   async exec(argv: readonly string[]): Promise<void> {
@@ -38,9 +44,5 @@ export class RuncContainer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await execa("runc", ["delete", "--force", this.#id], { reject: false });
     rmSync(this.#folder, { recursive: true, force: true });
-  }
-
-  #configure(args: string[]): void {
-    writeFileSync(join(this.#folder, "config.json"), JSON.stringify(containerConfig(args)));
   }
 }
