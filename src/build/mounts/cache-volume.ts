@@ -51,9 +51,11 @@ export async function holdCache(
         hasBegun = true;
       },
       async [Symbol.asyncDispose]() {
-        // What it begins with may not be on the disk when its machine did not end in order.
-        if (hasBegun && (await readImage(path)).state === "clean") await writeFile(marker, "");
-        await lock[Symbol.asyncDispose]();
+        try {
+          if (hasBegun && (await isClean(path))) await writeFile(marker, "");
+        } finally {
+          await lock[Symbol.asyncDispose]();
+        }
       },
     };
   } catch (error) {
@@ -79,6 +81,14 @@ async function isUsable(path: string, marker: string): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** What it begins with may not be on the disk when its machine did not end in order; and the guest may have written anything there. */
+function isClean(path: string): Promise<boolean> {
+  return readImage(path).then(
+    ({ state }) => state === "clean",
+    () => false,
+  );
 }
 
 async function begin(path: string, marker: string, work: LongWork): Promise<void> {

@@ -20,6 +20,12 @@ test("a cache is fresh until it was begun, and again when it is damaged", async 
   }
   expect(states).toEqual([true, true, false]);
   await truncate(join(folder, "a.img"), 1000);
+  {
+    await using damaged = await hold("a", "shared");
+    expect(damaged.isFresh).toBe(true);
+    damaged.begun();
+    await truncate(damaged.path, 1000);
+  }
   await using again = await hold("a", "shared");
   expect(again.isFresh).toBe(true);
 });
