@@ -21,8 +21,11 @@ export function portCommand(): Command {
     .option("--json", "print JSON")
     .addHelpText("after", EXAMPLES)
     .action(async (target: string | undefined, { port, json }: PortFlags) => {
-      const { ports = [] } = await (await findVm(target)).inspect();
-      const wanted = ports.filter(({ guestPort }) => port === undefined || guestPort === port);
+      const { ports = [], http } = await (await findVm(target)).inspect();
+      const served = http && { ...{ protocol: "http", host: new URL(http.url).hostname }, ...http };
+      const wanted = [...(served ? [served] : []), ...ports].filter(
+        ({ guestPort }) => port === undefined || guestPort === port,
+      );
       if (json) return printJson(wanted);
       for (const { protocol, host, hostPort, guestPort } of wanted) {
         const at = `${host.includes(":") ? `[${host}]` : host}:${hostPort}`;

@@ -75,12 +75,17 @@ async function withStats(vm: VmRecord): Promise<Listed> {
 }
 
 function row(vm: Listed, former?: VmStats): string[] {
-  const { name, image, health, ports = [], stats, command } = vm;
+  const { name, image, health, stats, command } = vm;
   return [
-    ...[name, image, state(vm), health?.status ?? "-", ports.map(portText).join(", ") || "-"],
+    ...[name, image, state(vm), health?.status ?? "-", portsText(vm) || "-"],
     ...[percentText(cpuPart(stats, former)), bytesText(stats?.memoryBytes)],
     command.join(" ").replace(/\p{C}/gu, " ").slice(0, COMMAND_LENGTH),
   ];
+}
+
+function portsText({ http, ports = [] }: VmRecord): string {
+  const served = http ? [`${http.hostPort}->${http.guestPort}/http`] : [];
+  return [...served, ...ports.map(portText)].join(", ");
 }
 
 function portText({ protocol, host, hostPort, guestPort }: NonNullable<VmRecord["ports"]>[number]): string {

@@ -38,7 +38,8 @@ function candidates(records: readonly VmRecord[], target: string): VmRecord[] {
   const port = /^:?(\d{1,5})$/.exec(target)?.[1];
   const senses: ((record: VmRecord) => boolean)[] = [
     ({ name }) => name === target,
-    ({ ports = [] }) => port !== undefined && ports.some(({ hostPort }) => hostPort === Number(port)),
+    ({ ports = [], http }) =>
+      port !== undefined && [...ports, ...(http ? [http] : [])].some(({ hostPort }) => hostPort === Number(port)),
     ({ image, reference }) => image === target || reference === target,
     ({ name }) => name.startsWith(target),
     ({ image, reference }) => image.startsWith(target) || reference.startsWith(target),

@@ -53,6 +53,8 @@ const Schema = v.object({
       }),
     ),
   ),
+  /** Where its HTTP server is reached on the host, where one port serves it and others. */
+  http: v.optional(v.object({ url: v.string(), hostPort: v.number(), guestPort: v.number() })),
   /** How the workload is, where it has a health check. */
   health: v.optional(
     v.object({

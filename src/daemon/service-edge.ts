@@ -27,7 +27,7 @@ export interface Supervised {
  * @throws NetworkError when another program has the port, UsageError, VmError
  */
 export async function openServiceEdge(supervised: Supervised, edge: EdgeSpec, signal?: AbortSignal): Promise<HttpEdge> {
-  const { spec, router } = supervised;
+  const { spec, router, supervisor } = supervised;
   const { port, workers, idleTimeoutMs, answerTimeoutMs, tls } = edge;
   const files =
     typeof tls === "object" ? { cert: await readFile(tls.certFile), key: await readFile(tls.keyFile) } : tls;
@@ -41,6 +41,13 @@ export async function openServiceEdge(supervised: Supervised, edge: EdgeSpec, si
   try {
     opened.add(spec.name, workersOf(supervised, edge), { workers, idleTimeoutMs, answerTimeoutMs });
     await opened.untilReady(signal);
+    const url = opened.url(spec.name);
+    await supervisor.served({ url, hostPort: opened.port, guestPort: edge.guestPort });
+    supervisor.drain = async (graceMs) => {
+      await opened.drain({ graceMs });
+      // The other VMs end while the supervisor's own does.
+      void opened.close();
+    };
     return opened;
   } catch (error) {
     await opened.close({ graceMs: 0 });
@@ -83,7 +90,7 @@ function workersOf(supervised: Supervised, edge: EdgeSpec): WorkerSource {
     const running = await startWorkload(image, { ...spec, publish: [], identity: undefined }, () => undefined, signal);
     const { vm, workload } = running;
     void Promise.allSettled([output.keep(workload.stdout, "stdout"), output.keep(workload.stderr, "stderr")]);
-    const stop = () => vm.stop({ graceMs: spec.graceMs }).catch(() => undefined);
+    const stop = () => vm.stop({ graceMs: supervisor.graceMs }).catch(() => undefined);
     try {
       return { ...(await workerOf(running, edge.guestPort, signal)), stop };
     } catch (error) {

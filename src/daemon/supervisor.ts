@@ -18,6 +18,8 @@ import type { SupervisorSpec } from "./supervisor-spec.js";
 
 /** After the workload's own end: for the guest to write back what it holds. */
 const POWER_OFF_GRACE_MS = 1_000;
+/** For a workload whose requests took all the time there was. */
+const LEAST_GRACE_MS = 1_000;
 
 /** One VM after the other for one workload, with everything that is known of them. */
 export class Supervisor {
@@ -36,6 +38,8 @@ export class Supervisor {
   /** A SIGKILL was asked for: it is not started again, as with docker. */
   #letEnd = false;
   #over: Promise<void> | undefined;
+  /** Lets what is served come to its end, for at most so many milliseconds, before the workload hears of its own. */
+  drain: ((graceMs: number) => Promise<void>) | undefined;
 
   constructor(spec: SupervisorSpec, image: Image, log: OutputLog) {
     this.#spec = spec;
@@ -54,6 +58,11 @@ export class Supervisor {
 
   get record(): VmRecord {
     return { ...this.#record, ...(this.#log.lostBytes > 0 && { lostOutputBytes: this.#log.lostBytes }) };
+  }
+
+  /** How long the workload has to end, now that it was told how it is stopped. */
+  get graceMs(): number {
+    return this.#graceMs;
   }
 
   /** What it was told, with the ports on the host that were chosen. */
@@ -95,6 +104,11 @@ export class Supervisor {
     this.#isReady = true;
     if (this.#record.status === "starting") await this.#note({ status: "running" });
     if (ready) this.#tell("ready");
+  }
+
+  /** Notes where its HTTP server is reached on the host. */
+  async served(http: NonNullable<VmRecord["http"]>): Promise<void> {
+    await this.#note({ http });
   }
 
   /** Ends the workload and all that follows: the stop signal, and SIGKILL after the grace. */
@@ -302,8 +316,12 @@ export class Supervisor {
     await this.#note({ status: "stopping" });
     // Only a guest that goes on hears of it.
     await vm.resume();
-    if (this.#graceMs > 0) workload.kill(parseSignal(this.#spec.stopSignal) ?? "SIGTERM");
-    const tooLate = sleep(this.#graceMs, "late", { ref: false });
+    const began = Date.now();
+    if (this.#stop.signal.aborted) await Promise.race([this.drain?.(this.#graceMs), ended]).catch(() => undefined);
+    // Requests that never end leave the workload a moment of its own all the same.
+    const graceMs = Math.max(this.#graceMs - (Date.now() - began), Math.min(this.#graceMs, LEAST_GRACE_MS));
+    if (graceMs > 0) workload.kill(parseSignal(this.#spec.stopSignal) ?? "SIGTERM");
+    const tooLate = sleep(graceMs, "late", { ref: false });
     const outcome = await Promise.race([ended, tooLate]).catch(() => undefined);
     if (outcome === "late") workload.kill("SIGKILL");
   }

@@ -41,6 +41,7 @@ export class HttpEdge implements AsyncDisposable {
   readonly #remote = new Set<Service>();
   readonly #joining = new Set<Promise<void>>();
   #origin: Origin = { host: "", port: 0, scheme: "http" };
+  #drained: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(options: EdgeOptions) {
@@ -108,10 +109,18 @@ export class HttpEdge implements AsyncDisposable {
 
   /**
    * Accepts nothing more, lets requests come to their end for `graceMs` (10 s by default), and ends what is left, WebSockets at once.
-   * Resolves when all workers have ended.
+   * The workers stay.
    */
+  drain(options: { graceMs?: number } = {}): Promise<void> {
+    this.#drained ??= this.#drain(options.graceMs ?? DEFAULT_GRACE_MS);
+    return this.#drained;
+  }
+
+  /** The same, and then ends the workers. Resolves when all of them have ended. */
   close(options: { graceMs?: number } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.graceMs ?? DEFAULT_GRACE_MS);
+    this.#closing ??= this.drain(options).then(async () => {
+      await Promise.all(this.#router.services.map((service) => service.close()));
+    });
     return this.#closing;
   }
 
@@ -119,7 +128,7 @@ export class HttpEdge implements AsyncDisposable {
     return this.close();
   }
 
-  async #close(graceMs: number): Promise<void> {
+  async #drain(graceMs: number): Promise<void> {
     this.#share.close();
     const closed = [...this.#servers].map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
     // Those that become idle later are to go as well.
@@ -133,7 +142,6 @@ export class HttpEdge implements AsyncDisposable {
     await Promise.all(closed);
     clearTimeout(force);
     clearInterval(tidy);
-    await Promise.all(this.#router.services.map((service) => service.close()));
   }
 
   #serve(server: Server): void {
@@ -151,7 +159,7 @@ export class HttpEdge implements AsyncDisposable {
   async #request(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on("error", () => undefined);
     // Whoever keeps its connection would keep a server that closes.
-    if (this.#closing) response.shouldKeepAlive = false;
+    if (this.#drained) response.shouldKeepAlive = false;
     try {
       if (isHealth(request) && !this.#isRemote(request)) return this.#health(request, response);
       const exchange = this.#exchange(request);
@@ -193,7 +201,8 @@ export class HttpEdge implements AsyncDisposable {
       socket.once("close", () => {
         this.#router.remove(service);
         this.#remote.delete(service);
-        void service.close();
+        // It may only be closing, and still answer what it has.
+        void service.whenIdle().then(() => service.close());
       });
     });
   }

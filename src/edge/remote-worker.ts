@@ -16,9 +16,8 @@ export const REMOTE_OPTIONS: ServiceOptions = {
 
 /** The edge of another process on this machine as the one worker of a service, until `membership` is closed. */
 export function remoteWorker({ port, key }: Registration, membership: Duplex): WorkerSource {
-  const ended = new Promise<Error>((resolve) => {
-    membership.once("close", () => resolve(new Error("the process that serves it has ended")));
-  });
+  // When that process dies, so do the connections to it, and when it closes it answers what it has: nothing is to be cut off here.
+  const ended = new Promise<never>(() => undefined);
   return {
     start: async () => ({
       headers: [KEY_HEADER, key],

@@ -1,3 +1,4 @@
+import { EventEmitter, once } from "node:events";
 import { Crew } from "./crew.js";
 import { type ServiceOptions, type ServiceSettings, serviceSettings, WORKER_CONNECTIONS } from "./options.js";
 import { Problem } from "./problem.js";
@@ -70,6 +71,7 @@ export class Service {
   readonly #crew: Crew;
   readonly #queue = new Queue<Slot>();
   readonly #readiness = new Queue<true>();
+  readonly #freed = new EventEmitter();
   #turn = 0;
   #lost = 0;
   #lastError: Error | undefined;
@@ -161,6 +163,11 @@ export class Service {
     return [...this.#crew.ready].reduce((sum, { active }) => sum + active, this.#queue.size);
   }
 
+  /** Resolves when it has no request. */
+  async whenIdle(): Promise<void> {
+    while (this.active > 0) await once(this.#freed, "freed");
+  }
+
   /** Takes no more requests, and ends the workers with what they are at. */
   async close(): Promise<void> {
     if (!this.#closed) {
@@ -188,6 +195,7 @@ export class Service {
   }
 
   #serve(): void {
+    this.#freed.emit("freed");
     this.#queue.serve(() => this.#pick());
     this.#sleepLater();
   }

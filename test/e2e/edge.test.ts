@@ -14,6 +14,7 @@ const PAGE = '<title>guest</title><h1></h1><script src="/app.js"></script>';
 const SERVER =
   `mkdir -p /srv; echo '${PAGE}' > /srv/index.html;` +
   "echo 'document.querySelector(\"h1\").textContent = location.host' > /srv/app.js;" +
+  "mkdir /srv/cgi-bin; cd /srv/cgi-bin; printf '#!/bin/sh\\nsleep 2; echo; echo done' > slow; chmod +x slow;" +
   "echo listening; exec httpd -f -p 8080 -h /srv";
 
 let busybox: string;
@@ -129,7 +130,8 @@ test("a service in the background sleeps when nobody needs it: a request and a c
     const asleep = () => expect.poll(async () => (await inspect("nap")).status, { timeout: 20_000 }).toBe("asleep");
     await asleep();
     expect(await remainingWorkers()).toEqual([]);
-    expect((await cli("ps")).stdout).toMatch(/^nap .* asleep \d/m);
+    expect((await cli("ps")).stdout).toMatch(new RegExp(`^nap .* asleep \\d.* ${port}->8080/http `, "m"));
+    expect((await cli("port", `:${port}`, "--port", "8080")).stdout).toBe(`nap.localhost:${port}`);
     expect((await cli("pause", "nap")).stderr).toContain("the VM nap is asleep");
     const commands = await Promise.all([
       cli("exec", "nap", "--", "sh", "-c", "sleep 1; echo done"),
@@ -142,7 +144,13 @@ test("a service in the background sleeps when nobody needs it: a request and a c
     expect(await inspect("nap")).toMatchObject({ restarts: 0 });
     const events = await cli("events", "--no-follow", "--since", "1h", "nap");
     expect(events.stdout.match(/ (sleep|wake|die|restart)\b/g)?.join("")).toBe(" sleep wake sleep wake sleep");
+    // What is under way is answered first.
+    const slow = curl(`http://nap.localhost:${port}/cgi-bin/slow`);
+    const busy = async () =>
+      JSON.parse(await curl(`http://nap.localhost:${port}/_health`)).services[0].workers[0]?.active;
+    await expect.poll(busy, { timeout: 20_000 }).toBe(1);
     await cli("stop", "nap");
+    expect(await slow).toBe("done");
     expect(await inspect("nap")).toMatchObject({ status: "exited" });
   } finally {
     await cli("rm", "--force", "nap");

@@ -64,6 +64,27 @@ test("edges share a port: each service under its name, by whoever has the port",
   expect(statSync(join(folder, "edge-secret")).mode & 0o777).toBe(0o600);
 });
 
+test("who leaves a shared port answers what it was given before, and keeps its workers until it is closed", async () => {
+  await using first = await edgeFor("web", 0);
+  const edge = await HttpEdge.listen({ port: first.port, shared: true });
+  let answer = () => undefined as unknown;
+  const source = new FakeSource(() => (_req, response) => {
+    answer = () => response.end("late");
+  });
+  edge.add("api", source);
+  await edge.untilReady();
+  const asked = ask(first.port, "api.localhost");
+  await expect.poll(() => edge.health().services[0]?.workers[0]?.active).toBe(1);
+  const drained = edge.drain();
+  await expect.poll(() => ask(first.port, "api.localhost")).toContain("no service api is here");
+  answer();
+  expect(await asked).toBe("late");
+  await drained;
+  expect(edge.health().services[0]?.workers).toHaveLength(1);
+  await edge.close();
+  expect(edge.health().services[0]?.workers).toEqual([]);
+});
+
 test("a name is taken once on a port", async () => {
   await using first = await edgeFor("web", 0);
   await expect(edgeFor("web", first.port)).rejects.toThrow(UsageError);
