@@ -31,6 +31,7 @@ export class Supervisor {
   readonly #slumber = new Slumber();
   #spec: SupervisorSpec;
   #graceMs: number;
+  #stoppedAt: number | undefined;
   #running: Running | undefined;
   #record: VmRecord;
   #written: Promise<void> = Promise.resolve();
@@ -60,9 +61,10 @@ export class Supervisor {
     return { ...this.#record, ...(this.#log.lostBytes > 0 && { lostOutputBytes: this.#log.lostBytes }) };
   }
 
-  /** How long the workload has to end, now that it was told how it is stopped. */
+  /** How long the workload has to end now. Requests that never end leave it a moment of its own all the same. */
   get graceMs(): number {
-    return this.#graceMs;
+    const left = this.#graceMs - (Date.now() - (this.#stoppedAt ?? Date.now()));
+    return Math.max(left, Math.min(this.#graceMs, LEAST_GRACE_MS));
   }
 
   /** What it was told, with the ports on the host that were chosen. */
@@ -115,6 +117,7 @@ export class Supervisor {
   readonly stop = (graceMs: number = this.#spec.graceMs): void => {
     if (this.#stop.signal.aborted) return;
     this.#graceMs = graceMs;
+    this.#stoppedAt = Date.now();
     if (this.#running || this.#slumber.isAsleep) this.#tell("stop");
     this.#stop.abort();
     void this.#slumber.wake().catch(() => undefined);
@@ -316,10 +319,8 @@ export class Supervisor {
     await this.#note({ status: "stopping" });
     // Only a guest that goes on hears of it.
     await vm.resume();
-    const began = Date.now();
     if (this.#stop.signal.aborted) await Promise.race([this.drain?.(this.#graceMs), ended]).catch(() => undefined);
-    // Requests that never end leave the workload a moment of its own all the same.
-    const graceMs = Math.max(this.#graceMs - (Date.now() - began), Math.min(this.#graceMs, LEAST_GRACE_MS));
+    const { graceMs } = this;
     if (graceMs > 0) workload.kill(parseSignal(this.#spec.stopSignal) ?? "SIGTERM");
     const tooLate = sleep(graceMs, "late", { ref: false });
     const outcome = await Promise.race([ended, tooLate]).catch(() => undefined);

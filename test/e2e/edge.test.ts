@@ -123,6 +123,7 @@ test("a service in the background has two microVMs on a port, replaces one that 
 
 test("a service in the background sleeps when nobody needs it: a request and a command wake it", async () => {
   const port = String(await freePort());
+  const begun = new Date().toISOString();
   const options = ["--http-port", port, "--idle-timeout", "1s", "-p", "8080"];
   const { stdout } = await cli("run", "-q", "-d", "--name", "nap", ...options, busybox, "--", "sh", "-c", SERVER);
   expect(stdout).toBe("nap");
@@ -142,7 +143,7 @@ test("a service in the background sleeps when nobody needs it: a request and a c
     expect((await cli("exec", "nap", "--", "echo", "awake")).stdout).toBe("awake");
     await asleep();
     expect(await inspect("nap")).toMatchObject({ restarts: 0 });
-    const events = await cli("events", "--no-follow", "--since", "1h", "nap");
+    const events = await cli("events", "--no-follow", "--since", begun, "nap");
     expect(events.stdout.match(/ (sleep|wake|die|restart)\b/g)?.join("")).toBe(" sleep wake sleep wake sleep");
     // What is under way is answered first.
     const slow = curl(`http://nap.localhost:${port}/cgi-bin/slow`);
