@@ -14,7 +14,7 @@ const PAGE = '<title>guest</title><h1></h1><script src="/app.js"></script>';
 const SERVER =
   `mkdir -p /srv; echo '${PAGE}' > /srv/index.html;` +
   "echo 'document.querySelector(\"h1\").textContent = location.host' > /srv/app.js;" +
-  "mkdir /srv/cgi-bin; cd /srv/cgi-bin; printf '#!/bin/sh\\nsleep 2; echo; echo done' > slow; chmod +x slow;" +
+  "mkdir /srv/cgi-bin; cd /srv/cgi-bin; printf '#!/bin/sh\\nsleep 2; printf \"Content-Type: text/plain\\\\r\\\\n\\\\r\\\\ndone\"' > slow; chmod +x slow;" +
   "echo listening; exec httpd -f -p 8080 -h /srv";
 
 let busybox: string;
