@@ -84,6 +84,7 @@ module.exports = {
       "oci",
       "rootfs",
       "store",
+      "vm",
       "volumes",
     ]),
     mayOnlyUse("vm", ["machine", "guest", "image", "network", "rootfs", "store"]),

@@ -2,14 +2,20 @@ export { entitlementsPath, type HypervisorEntitlement } from "./assets/index.js"
 export {
   type BuildEvent,
   type BuildOptions,
+  type BuildOutput,
   type BuiltImage,
   buildImage,
+  type ExportedBuild,
+  type ExportOptions,
+  exportBuild,
   type OnBuild,
   type OutputEvent,
+  parseBuildOutput,
   parseSecret,
   type SecretSource,
   type StepEvent,
   type WarningEvent,
+  type WrittenOutput,
 } from "./build/index.js";
 export {
   type DetachedOptions,

@@ -17,9 +17,11 @@ import { checkPolicy } from "../network/index.js";
 import { parsePlatform } from "../oci/index.js";
 import { home, lease } from "../store/index.js";
 import { together } from "../together.js";
+import type { BuildProgress } from "./build-progress.js";
 import { BuildSession } from "./build-session.js";
 import type { ImageState } from "./image-state.js";
-import type { BuildOptions } from "./options.js";
+import { type BuildOptions, sourceDateEpoch } from "./options.js";
+import { type BuildOutput, imageNames, type WrittenOutput, writeOutput } from "./output/index.js";
 import { bakeResult, namesOf } from "./result.js";
 
 /** A finished build. */
@@ -41,6 +43,50 @@ export interface BuiltImage {
  */
 export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
   namesOf(options);
+  return whenBuilt(options, async (state, { total, cached }) => {
+    const result = await bakeResult(await openRuntime(options), state, options);
+    return { ...result, steps: { total, cached } };
+  });
+}
+
+/** How a build is written to files. */
+export interface ExportOptions extends BuildOptions {
+  outputs: readonly BuildOutput[];
+  /**
+   * Seconds since 1970: no file and no document says that it is newer, so that a build of the same gives the same bytes. By default what the
+   * build argument or the variable `SOURCE_DATE_EPOCH` says.
+   */
+  sourceDateEpoch?: number | undefined;
+}
+
+/** A build that was written to files. */
+export interface ExportedBuild {
+  outputs: WrittenOutput[];
+  steps: BuiltImage["steps"];
+}
+
+/**
+ * Builds as {@link buildImage} does, and writes the image to files or folders instead of baking it. Its first name is what an archive calls it.
+ * @throws as {@link buildImage}, CopyError
+ */
+export async function exportBuild(options: ExportOptions): Promise<ExportedBuild> {
+  const { outputs, names = [], signal, onProgress } = options;
+  const [name, second] = names;
+  if (second !== undefined) throw new UsageError(`an archive has one name, not ${names.join(" and ")}`);
+  imageNames(name);
+  const latest = options.sourceDateEpoch ?? sourceDateEpoch(options);
+  return whenBuilt(options, async (state, { total, cached }) => {
+    const written: WrittenOutput[] = [];
+    for (const output of outputs) written.push(await writeOutput(state, output, { name, latest, signal, onProgress }));
+    return { outputs: written, steps: { total, cached } };
+  });
+}
+
+/** Uses what was built while its layers are sure to stay. */
+async function whenBuilt<T>(
+  options: BuildOptions,
+  use: (state: ImageState, progress: BuildProgress) => Promise<T>,
+): Promise<T> {
   if (options.egress !== undefined) checkPolicy(options.egress);
   const file = parseDockerfile(await readDockerfile(options), { fileName: options.file ?? "Dockerfile" });
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
@@ -54,10 +100,7 @@ export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
   const tasks = plan.stages.map((stage) => (signal: AbortSignal) => session.stage(stage, signal));
   const states = await together(options.signal, tasks);
   await session.keepDigests();
-  const state = withLabels(states.at(-1) as ImageState, options);
-  const result = await bakeResult(await openRuntime(options), state, options);
-  const { total, cached } = session.progress;
-  return { ...result, steps: { total, cached } };
+  return use(withLabels(states.at(-1) as ImageState, options), session.progress);
 }
 
 async function readDockerfile({ context, file, dockerfile }: BuildOptions): Promise<string> {

@@ -1,4 +1,5 @@
-export { type BuiltImage, buildImage } from "./build-image.js";
+export { type BuiltImage, buildImage, type ExportedBuild, type ExportOptions, exportBuild } from "./build-image.js";
 export type { BuildEvent, OnBuild, OutputEvent, StepEvent, WarningEvent } from "./events.js";
 export { parseSecret, type SecretSource } from "./mounts/index.js";
 export type { BuildOptions } from "./options.js";
+export { type BuildOutput, parseBuildOutput, type WrittenOutput } from "./output/index.js";

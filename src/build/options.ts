@@ -56,6 +56,17 @@ export function parallelism(env: NodeJS.ProcessEnv = process.env): number {
   return setting(env, "SUPERMACHINE_BUILD_PARALLELISM", Math.min(cpus().length, MOST_STAGES_AT_ONCE), 1);
 }
 
+/** The newest time of what is written, in seconds since 1970, as reproducible-builds.org has it. @throws UsageError */
+export function sourceDateEpoch(
+  { buildArgs = {} }: Pick<BuildOptions, "buildArgs">,
+  env: NodeJS.ProcessEnv = process.env,
+): number | undefined {
+  const text = buildArgs.SOURCE_DATE_EPOCH ?? env.SOURCE_DATE_EPOCH;
+  if (!text) return undefined;
+  if (/^\d{1,10}$/.test(text)) return Number(text);
+  throw new UsageError(`SOURCE_DATE_EPOCH is ${JSON.stringify(text)}; it is a number of seconds since 1970`);
+}
+
 function setting(env: NodeJS.ProcessEnv, name: string, byDefault: number, least: number): number {
   const text = env[name];
   if (!text) return byDefault;

@@ -5,7 +5,10 @@ import {
   type BuildOptions,
   buildImage,
   type EgressPolicy,
+  type ExportOptions,
+  exportBuild,
   type PullPolicy,
+  parseBuildOutput,
   parseEnv,
   parseSecret,
   type RegistryAuth,
@@ -35,6 +38,8 @@ interface BuildFlags {
   cache: boolean;
   label?: string[];
   iidfile?: string;
+  output?: string[];
+  metadataFile?: string;
   memory?: number;
   vcpus?: number;
   platform?: string;
@@ -52,6 +57,8 @@ const EXAMPLES = `
 Examples:
   supermachine build -t hello . && supermachine run hello
   supermachine build -t app --build-arg VERSION=1.2 -f docker/Dockerfile .
+  supermachine build -t app:1.0 -o type=oci,dest=app.tar . && skopeo inspect oci-archive:app.tar
+  supermachine build -o bin --target artifacts .
   supermachine build -t tests --target test --no-egress .
   printf 'FROM alpine:3.20\\nRUN apk add curl\\n' | supermachine build -t curl -f - .`;
 
@@ -71,6 +78,12 @@ export function buildCommand(): Command {
     .option("--no-cache", "run every instruction anew")
     .option("--label <name=value>", "add a label to the image", collect)
     .option("--iidfile <path>", "write the image's id to a file")
+    .option(
+      "-o, --output <spec>",
+      "write type=oci|docker|tar|local|erofs,dest=PATH instead of a snapshot; repeatable",
+      collect,
+    )
+    .option("--metadata-file <path>", "write what was made to a file, as JSON")
     .option("-m, --memory <size>", "memory of the image's microVMs, such as 512M or 2G (default 256M)", memoryMiB)
     .option("--vcpus <n>", "processors of the image's microVMs (default 1)", wholeNumber)
     .addOption(platformOption())
@@ -113,9 +126,31 @@ async function run(context: string, flags: BuildFlags): Promise<void> {
     signal: onInterrupt(),
   };
   const style = flags.quiet ? "quiet" : flags.progress;
-  const built = await withBuildProgress(style, (reports) => buildImage({ ...options, ...reports }));
-  if (flags.iidfile !== undefined) await writeFile(flags.iidfile, built.id);
-  const { id, names, steps } = built;
-  if (flags.json) printJson({ id, names, steps });
-  else process.stdout.write(`${names.join("\n")}\n`);
+  const outputs = flags.output?.map(parseBuildOutput);
+  const made = await withBuildProgress(style, (reports) =>
+    outputs ? exported({ ...options, ...reports, outputs }) : baked({ ...options, ...reports }),
+  );
+  const { id, lines, facts } = made;
+  if (flags.iidfile !== undefined && id !== undefined) await writeFile(flags.iidfile, id);
+  if (flags.metadataFile !== undefined) await writeFile(flags.metadataFile, `${JSON.stringify(facts, null, 2)}\n`);
+  if (flags.json) printJson(facts);
+  else process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+/** What a build has made, for people and for programs. */
+interface Made {
+  id: string | undefined;
+  lines: string[];
+  facts: object;
+}
+
+async function baked(options: BuildOptions): Promise<Made> {
+  const { id, names, steps } = await buildImage(options);
+  return { id, lines: names, facts: { id, names, steps } };
+}
+
+async function exported(options: ExportOptions): Promise<Made> {
+  const built = await exportBuild(options);
+  const { outputs } = built;
+  return { id: outputs.find(({ id }) => id)?.id, lines: outputs.map(({ path }) => path), facts: built };
 }

@@ -10,6 +10,6 @@ export { type BakeOptions, checkName, type ForeignState, isName, runConfiguratio
 export { type AcquireVmOptions, closePools, Pool } from "./pool.js";
 export { type PushedImage, type PushOptions, pushImage } from "./push-image.js";
 export type { Ready } from "./ready.js";
-export { type SavedImage, type SaveFormat, type SaveOptions, saveImage } from "./save-image.js";
+export { type SavedImage, type SaveFormat, type SaveOptions, saveImage, saveOrigin } from "./save-image.js";
 export { listImages, removeImage, type SnapshotSummary } from "./snapshots.js";
 export type { Warmup } from "./warm-up.js";

@@ -2,10 +2,12 @@ import { open, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { UsageError } from "../errors.js";
 import {
+  type CopyOptions,
   type CopyResult,
   copyImage,
   formatReference,
   type ImageNames,
+  type ImageOrigin,
   type ImageTarget,
   openArchiveTarget,
   openLayoutTarget,
@@ -48,13 +50,29 @@ export async function saveImage(source: string, destination: string, options: Sa
   await requirePlace(path, format);
   const { origin, name } = await openCopySource(source, options);
   await using from = origin;
-  const names = namesOf(options, name);
-  await using _lock = await acquireLock(`${path}.lock`, signal);
+  return saveOrigin(from, path, { format, names: namesOf(options, name), all, platform, signal, onProgress });
+}
+
+/** How {@link saveOrigin} saves. */
+export interface SaveOriginOptions extends Pick<CopyOptions, "all" | "platform" | "signal" | "onProgress"> {
+  format: SaveFormat;
+  names: ImageNames;
+}
+
+/** The same with an image that is open. @param destination where nothing is, or a file that is replaced by a file */
+export async function saveOrigin(
+  origin: ImageOrigin,
+  destination: string,
+  { format, names, ...options }: SaveOriginOptions,
+): Promise<SavedImage> {
+  const path = resolve(destination);
+  await requirePlace(path, format);
+  await using _lock = await acquireLock(`${path}.lock`, options.signal);
   let copied: CopyResult | undefined;
   await explainingNoSpace(path, () =>
     replace(path, async (partial) => {
       await using place = await openPlace(partial, path, format, names);
-      copied = await copyImage(from, place.target, { all, platform, phase: "save", signal, onProgress });
+      copied = await copyImage(origin, place.target, { ...options, phase: "save" });
     }),
   );
   if (copied === undefined) throw new UsageError(`${path} was not written`);

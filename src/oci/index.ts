@@ -9,6 +9,8 @@ export {
   isConfig,
   isManifest,
   layerCompression,
+  layerMediaType,
+  OCI_CONFIG,
   OCI_MANIFEST,
   SNAPSHOT_ARTIFACT,
   SNAPSHOT_CONFIG,

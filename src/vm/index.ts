@@ -7,6 +7,7 @@ export type {
   ExtractOptions,
   SkipReason,
 } from "./copy/index.js";
+export { extractArchive } from "./copy/index.js";
 export type { ExecOptions, RunOptions, RunResult } from "./exec-options.js";
 export type { ExitStatus } from "./exit-status.js";
 export { VmFiles, type WriteStreamOptions } from "./files.js";

@@ -36,6 +36,11 @@ test("build, then run: the image is there under its name, and what is found agai
   expect(readFileSync(iid, "utf8")).toMatch(/^sha256:[0-9a-f]{64}$/);
   expect(await supermachine(["run", "hello"])).toMatchObject({ exitCode: 0, stdout: "hello\nyou" });
   expect((await supermachine(argv)).stderr).toContain("#2 cached");
+  const [archivePath, metadata] = [join(context, "out.tar"), join(context, "metadata.json")];
+  const output = ["-o", `type=oci,dest=${archivePath}`, "--metadata-file", metadata, "--build-arg", "NAME=you"];
+  expect(await supermachine(["build", "-t", "org/app:1.0", ...output, context])).toMatchObject({ stdout: archivePath });
+  const facts = JSON.parse(readFileSync(metadata, "utf8"));
+  expect(facts).toMatchObject({ outputs: [{ type: "oci", path: archivePath }], steps: { total: 2, cached: 2 } });
   const failed = await supermachine(["build", "-f", "-", context], "FROM scratch\nCOPY nothing /\n");
   expect(failed).toMatchObject({ exitCode: 1, stdout: "" });
   expect(failed.stderr).toContain("Dockerfile:2: COPY nothing /");

@@ -94,7 +94,7 @@ describe("an image is built", () => {
     const first = await build(STAGES, options);
     expect(first.states).toEqual(["finished", "finished", "finished", "finished", "finished"]);
     expect(await outputOf(first.image)).toBe(
-      "hi 0\nmain\napp\n1000:1000 700 /app\n1000:1000 600 greeting\n1000:1000 700 src\n1000:1000 600 src/main.sh\n",
+      "hi 0\nmain\napp\n1000:1000 755 /app\n1000:1000 600 greeting\n1000:1000 700 src\n1000:1000 600 src/main.sh\n",
     );
     const again = await build(STAGES, options);
     expect(again.states).toEqual(["cached", "cached", "cached", "cached", "cached"]);

@@ -40,10 +40,14 @@ export function isFolderName(path: string): boolean {
   return /\/\.{0,2}$/.test(path);
 }
 
+let copies = 0;
+
 class Copier<Node extends TreeNode> {
   readonly #draft: LayerDraft;
   readonly #tree: SourceTree<Node>;
   readonly #rules: CopyRules;
+  /** Names of one file stay that within what one source matches. */
+  #source = "";
 
   constructor(draft: LayerDraft, tree: SourceTree<Node>, rules: CopyRules) {
     this.#draft = draft;
@@ -52,9 +56,10 @@ class Copier<Node extends TreeNode> {
   }
 
   async copy({ node, name }: Match<Node>): Promise<void> {
+    this.#source = `${copies++}`;
     const { destination } = this.#rules;
     if (node.type === "directory") {
-      const folder = await this.#folder(destination, node);
+      const folder = await this.#folder(destination);
       await this.#copyContent(node, folder, "");
       return;
     }
@@ -69,13 +74,9 @@ class Copier<Node extends TreeNode> {
     await this.#copyLeaf(node, folder, destination.slice(slash + 1));
   }
 
-  /** A folder that is there stays as it is; a new one looks like the source, if that is a folder. */
-  async #folder(path: string, like?: Node): Promise<DraftDirectory> {
-    const found = like && (await this.#draft.find(path));
-    if (!like || found) return this.#draft.makeDirectory(path, this.#missing());
-    const made = await this.#draft.makeDirectory(path, this.#missing());
-    made.attributes = this.#attributes(like);
-    return made;
+  /** A folder that is there stays as it is; a new one does not look like the source, whose content alone is copied. */
+  #folder(path: string): Promise<DraftDirectory> {
+    return this.#draft.makeDirectory(path, this.#missing());
   }
 
   async #copyContent(directory: Node, target: DraftDirectory, prefix: string): Promise<void> {
@@ -95,9 +96,10 @@ class Copier<Node extends TreeNode> {
     const tree = this.#tree;
     const target = node.type === "symlink" ? await tree.target(node) : "";
     const attributes = this.#attributes(node);
+    const identity = node.identity && `${this.#source} ${node.identity}`;
     await this.#draft.putLeaf(folder, name, {
       type: "leaf",
-      node,
+      node: { ...node, identity },
       attributes,
       target,
       content: () => tree.content(node),

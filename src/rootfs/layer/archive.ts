@@ -10,12 +10,21 @@ const MAX_DEPTH = 2048;
 /**
  * A stored layer as an archive again: entries in the order of their names, one form of header for each, times in whole seconds. So
  * every image with the same files gives the same bytes, and the digest of them can stand for it.
+ * @param latest seconds since 1970: what was written later is said to be of that time
  */
-export async function* layerArchive(path: string): AsyncGenerator<Buffer> {
+export async function* layerArchive(path: string, latest = Number.POSITIVE_INFINITY): AsyncGenerator<Buffer> {
   using reader = new ErofsReader(path);
-  yield encodeEntry(entryOf("./", reader.root));
-  yield* directoryEntries(reader, reader.root, "", new Map(), 0);
+  const writing: Writing = { reader, latest, firstNames: new Map() };
+  yield encodeEntry(entryOf("./", reader.root, latest));
+  yield* directoryEntries(writing, reader.root, "", 0);
   yield ARCHIVE_END;
+}
+
+/** An archive that is being written, and the first name of each file that has several. */
+interface Writing {
+  reader: ErofsReader;
+  latest: number;
+  firstNames: Map<number, string>;
 }
 
 /** The digest of {@link layerArchive}. */
@@ -26,12 +35,12 @@ export async function archiveDigest(path: string): Promise<string> {
 }
 
 async function* directoryEntries(
-  reader: ErofsReader,
+  writing: Writing,
   directory: Inode,
   prefix: string,
-  firstNames: Map<number, string>,
   depth: number,
 ): AsyncGenerator<Buffer> {
+  const { reader, latest } = writing;
   if (depth > MAX_DEPTH) throw new ImageError(`The layer's image ${reader.path} is damaged: its folders never end`);
   if (isOpaque(directory)) yield encodeEntry(emptyFile(prefix + OPAQUE_NAME));
   for (const [name, { nid }] of reader.list(directory)) {
@@ -40,34 +49,35 @@ async function* directoryEntries(
     if (isWhiteout(inode)) {
       yield encodeEntry(emptyFile(prefix + WHITEOUT_PREFIX + name));
     } else if (inode.type === "directory") {
-      yield encodeEntry(entryOf(`${path}/`, inode));
-      yield* directoryEntries(reader, inode, `${path}/`, firstNames, depth + 1);
+      yield encodeEntry(entryOf(`${path}/`, inode, latest));
+      yield* directoryEntries(writing, inode, `${path}/`, depth + 1);
     } else {
-      yield* leafEntry(reader, inode, path, firstNames);
+      yield* leafEntry(writing, inode, path);
     }
   }
 }
 
-async function* leafEntry(
-  reader: ErofsReader,
-  inode: Inode,
-  path: string,
-  firstNames: Map<number, string>,
-): AsyncGenerator<Buffer> {
+async function* leafEntry({ reader, latest, firstNames }: Writing, inode: Inode, path: string): AsyncGenerator<Buffer> {
   const first = inode.links > 1 ? firstNames.get(inode.nid) : undefined;
   if (first !== undefined) {
-    yield encodeEntry({ ...entryOf(path, inode), type: "hardlink", linkName: first, size: 0, xattrs: undefined });
+    yield encodeEntry({
+      ...entryOf(path, inode, latest),
+      type: "hardlink",
+      linkName: first,
+      size: 0,
+      xattrs: undefined,
+    });
     return;
   }
   if (inode.links > 1) firstNames.set(inode.nid, path);
   const linkName = inode.type === "symlink" ? reader.target(inode) : "";
-  yield encodeEntry({ ...entryOf(path, inode), linkName });
+  yield encodeEntry({ ...entryOf(path, inode, latest), linkName });
   if (inode.type !== "file") return;
   yield* reader.content(inode);
   yield padding(inode.size);
 }
 
-function entryOf(name: string, { type, attributes, size, major, minor }: Inode): TarEntry {
+function entryOf(name: string, { type, attributes, size, major, minor }: Inode, latest: number): TarEntry {
   const { mode, uid, gid, mtimeSeconds, xattrs } = attributes;
   const own = new Map([...(xattrs ?? [])].filter(([key]) => !key.startsWith("trusted.overlay.")));
   return {
@@ -78,7 +88,7 @@ function entryOf(name: string, { type, attributes, size, major, minor }: Inode):
     uid,
     gid,
     size: type === "file" ? size : 0,
-    mtimeSeconds,
+    mtimeSeconds: Math.min(mtimeSeconds, latest),
     mtimeNanoseconds: 0,
     major,
     minor,

@@ -1,0 +1,20 @@
+import type { AddedLayer, LayerStore, StoredLayer } from "../../rootfs/index.js";
+import { copyFiles, draftArchive, LayerDraft } from "../copy/index.js";
+import { LayerTree } from "../tree/index.js";
+
+/** One layer with all that a stack of layers shows, and nothing that is hidden or removed in it. */
+export async function flatten(
+  layers: readonly StoredLayer[],
+  store: LayerStore,
+  signal: AbortSignal | undefined,
+): Promise<AddedLayer> {
+  using nothing = new LayerTree("nothing", []);
+  const paths = layers.map(({ path }) => path);
+  using tree = new LayerTree("the image", paths);
+  const draft = await LayerDraft.begin(nothing);
+  const root = await tree.root();
+  const rules = { destination: "/", owner: undefined, mode: undefined, now: root.mtimeSeconds };
+  await copyFiles(draft, tree, [{ node: root, name: "", names: [] }], rules);
+  draft.root.attributes = root;
+  return store.add(draftArchive(draft), signal);
+}

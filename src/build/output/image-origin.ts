@@ -1,0 +1,96 @@
+import { createHash } from "node:crypto";
+import { Readable } from "node:stream";
+import { ImageNotFoundError } from "../../errors.js";
+import {
+  type Descriptor,
+  type Digest,
+  digestOf,
+  type ImageOrigin,
+  layerMediaType,
+  OCI_CONFIG,
+  OCI_MANIFEST,
+} from "../../oci/index.js";
+import { layerArchive, type StoredLayer } from "../../rootfs/index.js";
+import { type ImageState, imageDocument } from "../image-state.js";
+
+interface OutgoingLayer {
+  path: string;
+  digest: Digest;
+  size: number;
+}
+
+/**
+ * A built image with its documents, as something that can be copied. Layers are not packed: their bytes are made of the stored ones when they
+ * are read, always the same ones. A layer that was pulled in another form than ours gets a digest of its own.
+ * @param latest seconds since 1970: nothing in it says that it is newer
+ */
+export async function builtImageOrigin(
+  name: string,
+  state: ImageState,
+  latest: number | undefined,
+  signal: AbortSignal | undefined,
+): Promise<ImageOrigin & { id: Digest }> {
+  const layers: OutgoingLayer[] = [];
+  for (const layer of state.layers) layers.push(await measured(layer, latest, signal));
+  const { document } = imageDocument(withTimes(withDiffIds(state, layers), latest));
+  const config = Buffer.from(JSON.stringify(document));
+  const manifest = Buffer.from(JSON.stringify(manifestOf(config, layers)));
+  const documents = new Map([config, manifest].map((bytes) => [digestOf(bytes) as string, bytes]));
+  const paths = new Map(layers.map((layer) => [layer.digest as string, layer]));
+  return {
+    id: digestOf(config),
+    name,
+    roots: [{ mediaType: OCI_MANIFEST, digest: digestOf(manifest), size: manifest.length }],
+    size: async ({ digest }) => documents.get(digest)?.length ?? paths.get(digest)?.size,
+    async open({ digest }) {
+      const document = documents.get(digest);
+      if (document !== undefined) return Readable.from([document]);
+      const layer = paths.get(digest);
+      if (layer === undefined) throw new ImageNotFoundError(`${name} has no blob ${digest}`);
+      return Readable.from(layerArchive(layer.path, latest));
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+async function measured(
+  { path }: StoredLayer,
+  latest: number | undefined,
+  signal: AbortSignal | undefined,
+): Promise<OutgoingLayer> {
+  const hash = createHash("sha256");
+  let size = 0;
+  for await (const chunk of layerArchive(path, latest)) {
+    signal?.throwIfAborted();
+    hash.update(chunk);
+    size += chunk.length;
+  }
+  return { path, digest: `sha256:${hash.digest("hex")}`, size };
+}
+
+function withDiffIds(state: ImageState, layers: readonly OutgoingLayer[]): ImageState {
+  const named = state.layers.map((layer, i) => ({ ...layer, diffId: layers[i]?.digest ?? layer.diffId }));
+  return { ...state, layers: named };
+}
+
+function withTimes(state: ImageState, latest: number | undefined): ImageState {
+  if (latest === undefined) return state;
+  const limit = new Date(latest * 1000).toISOString();
+  const history = state.history.map((line) => ({ ...line, created: atMost(line.created ?? limit, limit) }));
+  return { ...state, history, createdAt: atMost(state.createdAt, limit) };
+}
+
+function atMost(time: string, limit: string): string {
+  return Date.parse(time) < Date.parse(limit) ? time : limit;
+}
+
+function manifestOf(config: Buffer, layers: readonly OutgoingLayer[]) {
+  const mediaType = layerMediaType("none");
+  const described: Descriptor = { mediaType: OCI_CONFIG, digest: digestOf(config), size: config.length };
+  return {
+    schemaVersion: 2,
+    mediaType: OCI_MANIFEST,
+    config: described,
+    layers: layers.map(({ digest, size }) => ({ mediaType, digest, size })),
+  };
+}

@@ -1,0 +1,2 @@
+export { type BuildOutput, parseBuildOutput } from "./output.js";
+export { imageNames, type WrittenOutput, writeOutput } from "./write-output.js";
