@@ -9,7 +9,7 @@ import { doOnce, type StepContext, type StepOutcome } from "./step-context.js";
 /** WORKDIR: a folder that is made when it is missing, and then belongs to the user that commands run as. */
 export function workdirStep(context: StepContext, state: ImageState, step: WorkdirStep): Promise<StepOutcome> {
   const path = toBytes(step.path);
-  const user = step.config.User || "0";
+  const user = step.user || "0";
   return doOnce(context, stepKey(["workdir", filesKey(state), path, user]), async () => {
     using image = new LayerTree(
       "the image",
