@@ -148,9 +148,10 @@ export class RunningVm {
     await superviseElsewhere(await readSpec(this.name), signal);
   }
 
-  /** Waits for the end of the workload, restarts included, and gives its exit code. */
+  /** Waits for the end of the workload, restarts included, and gives its exit code; 1 if its VM failed, 0 if it was removed meanwhile. */
   async wait(signal?: AbortSignal): Promise<number> {
-    return (await this.#ended(undefined, signal))?.exitCode ?? 0;
+    const record = await this.#ended(undefined, signal);
+    return record?.exitCode ?? (record?.status === "failed" ? 1 : 0);
   }
 
   /** Removes what is left of it. @throws UsageError while it runs */

@@ -227,8 +227,9 @@ describe("a start that fails is told with what the workload wrote, and leaves no
 
 test("a guest that ran out of memory shows that", async () => {
   await run("hog", busybox, "--", "sh", "-c", "sleep 1; tail /dev/zero");
-  expect((await cli("wait", "hog")).stdout).toBe("137");
-  expect(await inspect("hog")).toMatchObject({ status: "exited", outOfMemory: true });
+  const { stdout } = await cli("wait", "hog");
+  expect(await inspect("hog")).toMatchObject({ status: "exited", exitCode: 137, outOfMemory: true });
+  expect(stdout).toBe("137");
 });
 
 test("a disk that is full of logs, and a damaged record, harm no VM", async () => {
