@@ -43,10 +43,17 @@ export function decodeQuery(bytes: Buffer): Query | { id: number; rcode: number 
   // Opcode 0 is the ordinary query.
   if ((bytes.readUInt16BE(2) >> 11) & 0xf) return { id, rcode: RCODE.notImplemented };
   try {
-    return toQuery(packet.decode(bytes));
+    const decoded = packet.decode(bytes);
+    return isWrittenAgainAsRead(decoded, bytes) ? toQuery(decoded) : { id, rcode: RCODE.formatError };
   } catch {
     return { id, rcode: RCODE.formatError };
   }
+}
+
+/** Labels that are not UTF-8, or that have dots, are names that the answer's question could not repeat. */
+function isWrittenAgainAsRead({ questions = [] }: packet.DecodedPacket, bytes: Buffer): boolean {
+  const name = packet.encode({ questions }).subarray(HEADER_BYTES, -4);
+  return name.equals(bytes.subarray(HEADER_BYTES, HEADER_BYTES + name.length));
 }
 
 function toQuery(decoded: packet.DecodedPacket): Query | { id: number; rcode: number } {

@@ -186,6 +186,17 @@ describe("what a hostile guest sends", () => {
     expect(decode(await dns.answer(loop, "udp")).rcode).toBe("FORMERR");
   });
 
+  test("with a name that an answer could not repeat is malformed", async () => {
+    const { dns } = setUp();
+    // 51 bytes that are no UTF-8: replaced by three bytes each, they would be no label any more.
+    for (const label of [Buffer.alloc(51, 0xa5), Buffer.from("a.b"), Buffer.from(".")]) {
+      const asked = query("x".repeat(label.length), "A");
+      label.copy(asked, 13);
+      expect(decode(await dns.answer(asked, "udp"))).toMatchObject({ rcode: "FORMERR", id: 77 });
+    }
+    expect(await ask(dns, "é.example", "A")).toMatchObject({ rcode: "NXDOMAIN" });
+  });
+
   test("never throws, whatever it is", () => {
     const random = pseudoRandom(5);
     const good = query("a.example", "A", EDNS(1232));
