@@ -3,7 +3,14 @@ import { readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { ErofsReader, LayerStack, LayerStore, layerArchive, type StackNode } from "../../src/rootfs/index.js";
+import {
+  ErofsReader,
+  LayerStack,
+  LayerStore,
+  layerArchive,
+  type StackNode,
+  writeArchiveImage,
+} from "../../src/rootfs/index.js";
 import { readErofs } from "../support/erofs-reader.js";
 import { TarBuilder } from "../support/tar-builder.js";
 
@@ -56,6 +63,16 @@ test("an archive that is damaged leaves nothing behind", async () => {
   const before = await readdir(folder);
   await expect(store.add(once(ALL_KINDS.subarray(0, 5000)))).rejects.toThrow("truncated");
   expect(await readdir(folder)).toEqual(before);
+});
+
+test("in an archive that is no layer, names that begin with .wh. are names", async () => {
+  const path = join(folder, "plain.erofs");
+  const names = [".wh..wh..opq", ".wh..wh.orph", ".wh.gone"];
+  const archive = names.reduce((tar, name) => tar.file(`d/${name}`, "kept"), new TarBuilder().directory("d/")).finish();
+  await writeArchiveImage(once(archive), path);
+  const found = readErofs(path);
+  rmSync(path);
+  expect(Object.keys(found)).toEqual([".", "d", ...names.map((name) => `d/${name}`)]);
 });
 
 test("a stack shows what the overlay would", async () => {

@@ -1,4 +1,6 @@
+import { UsageError } from "../../errors.js";
 import { ARCHIVE_END, encodeEntry, padding, type TarEntry } from "../../rootfs/index.js";
+import { toText } from "../tree/index.js";
 import type { DraftAttributes, DraftDirectory, DraftLeaf, LayerDraft } from "./draft.js";
 
 /** The archive of a drafted layer. Names of one file stay names of one file. */
@@ -6,6 +8,26 @@ export async function* draftArchive(draft: LayerDraft): AsyncGenerator<Buffer> {
   yield encodeEntry(entry("./", "directory", draft.root.attributes));
   yield* entries(draft.root, "", new Map());
   yield ARCHIVE_END;
+}
+
+/**
+ * The archive of a drafted layer, for an image.
+ * @throws UsageError for a name that begins with `.wh.`, which in an image's layer takes another file away
+ */
+export function draftLayer(draft: LayerDraft): AsyncGenerator<Buffer> {
+  requireLayerNames(draft.root, "/");
+  return draftArchive(draft);
+}
+
+function requireLayerNames(directory: DraftDirectory, path: string): void {
+  for (const [name, child] of directory.children) {
+    if (name.startsWith(".wh.") && (child.type === "leaf" || isNeeded(child))) {
+      throw new UsageError(`${toText(path + name)} cannot be in an image`, {
+        hint: "Layers of images say with names that begin with .wh. what is removed. Give the file another name, or leave it out.",
+      });
+    }
+    if (child.type !== "leaf") requireLayerNames(child, `${path}${name}/`);
+  }
 }
 
 async function* entries(

@@ -1,5 +1,5 @@
 import type { AddedLayer, LayerStore, StoredLayer } from "../../rootfs/index.js";
-import { copyFiles, draftArchive, LayerDraft } from "../copy/index.js";
+import { copyFiles, draftLayer, LayerDraft } from "../copy/index.js";
 import { LayerTree } from "../tree/index.js";
 
 /** One layer with all that a stack of layers shows, and nothing that is hidden or removed in it. */
@@ -16,5 +16,5 @@ export async function flatten(
   const rules = { destination: "/", owner: undefined, mode: undefined, now: root.mtimeSeconds };
   await copyFiles(draft, tree, [{ node: root, name: "", names: [] }], rules);
   draft.root.attributes = root;
-  return store.add(draftArchive(draft), signal);
+  return store.add(draftLayer(draft), signal);
 }

@@ -1,10 +1,13 @@
 import { addSource, type CopyStep, compilePatterns, parseSourcePath } from "../../dockerfile/index.js";
 import { UsageError } from "../../errors.js";
+import { COPY_DISK } from "../../machine/index.js";
+import { writeArchiveImage } from "../../rootfs/index.js";
+import { home, openScratch, type Scratch } from "../../store/index.js";
 import { stepKey } from "../cache.js";
 import {
   type CopyRules,
   copyFiles,
-  draftArchive,
+  draftLayer,
   isFolderName,
   LayerDraft,
   openArchive,
@@ -62,30 +65,42 @@ async function copy(
     now: context.now,
     excludes: step.exclude.length === 0 ? undefined : compilePatterns(step.exclude).matches,
   };
-  for (const match of matches) {
-    const archive = step.kind === "add" && step.unpack !== false ? await archiveOf(tree, match) : undefined;
-    if (archive) await unpack(context, draft, archive, rules);
-    else await copyFiles(draft, tree, [match], rules);
+  const disks: Scratch[] = [];
+  try {
+    for (const match of matches) {
+      const archive = step.kind === "add" && step.unpack !== false ? await archiveOf(tree, match) : undefined;
+      if (!archive) await copyFiles(draft, tree, [match], rules);
+      else await unpack(context, draft, archive, await scratchDisk(disks), rules);
+    }
+    const documents = documentTree(step.documents, context.now);
+    await copyFiles(draft, documents, await documents.matches(), rules);
+    if (!draft.isChanged) return undefined;
+    return await context.layers.add(draftLayer(draft), context.work.signal);
+  } finally {
+    for (const disk of disks) await disk[Symbol.asyncDispose]();
   }
-  const documents = documentTree(step.documents, context.now);
-  await copyFiles(draft, documents, await documents.matches(), rules);
-  if (!draft.isChanged) return undefined;
-  return context.layers.add(draftArchive(draft), context.work.signal);
+}
+
+async function scratchDisk(disks: Scratch[]): Promise<Scratch> {
+  const disk = await openScratch(home().run, COPY_DISK);
+  disks.push(disk);
+  return disk;
 }
 
 function archiveOf(tree: StepSource["tree"], { node, name }: Match<TreeNode>) {
   return node.type === "file" ? openArchive(toText(name), () => tree.content(node)) : undefined;
 }
 
-/** As a layer of its own, from which everything is copied with its owners and times. */
+/** As a disk image, from which everything is copied with its owners and times. */
 async function unpack(
-  context: StepContext,
+  { work }: StepContext,
   draft: LayerDraft,
   archive: AsyncIterable<Buffer>,
+  disk: Scratch,
   rules: CopyRules,
 ): Promise<void> {
-  const layer = await context.layers.add(archive, context.work.signal);
-  using tree = new LayerTree("the archive", [layer.path]);
+  await writeArchiveImage(archive, disk.path, work.signal);
+  using tree = new LayerTree("the archive", [disk.path]);
   await copyFiles(draft, tree, [{ name: "", node: await tree.root(), names: [] }], rules);
 }
 

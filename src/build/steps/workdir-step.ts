@@ -1,6 +1,6 @@
 import type { WorkdirStep } from "../../dockerfile/index.js";
 import { stepKey } from "../cache.js";
-import { draftArchive, LayerDraft } from "../copy/index.js";
+import { draftLayer, LayerDraft } from "../copy/index.js";
 import { filesKey, type ImageState } from "../image-state.js";
 import { parseOwner } from "../owner.js";
 import { LayerTree, toBytes } from "../tree/index.js";
@@ -24,6 +24,6 @@ export function workdirStep(context: StepContext, state: ImageState, step: Workd
       mtimeSeconds: context.now,
       xattrs: undefined,
     });
-    return draft.isChanged ? context.layers.add(draftArchive(draft), context.work.signal) : undefined;
+    return draft.isChanged ? context.layers.add(draftLayer(draft), context.work.signal) : undefined;
   });
 }

@@ -55,11 +55,13 @@ export class LayerBuilder implements TarHandler {
   /** Completes the image; gives its size in bytes. */
   finish(uuid: Uint8Array, volumeName: string): Promise<number> {
     const { root } = this.#tree;
-    applyWhiteouts(
-      root,
-      () => this.#sharedWhiteout(),
-      (leaf) => this.#writer.link(leaf, -1),
-    );
+    if (this.#hasWhiteouts) {
+      applyWhiteouts(
+        root,
+        () => this.#sharedWhiteout(),
+        (leaf) => this.#writer.link(leaf, -1),
+      );
+    }
     return this.#writer.finish(root, { uuid, volumeName });
   }
 

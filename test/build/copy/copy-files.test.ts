@@ -1,7 +1,7 @@
 import { symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { type CopyRules, copyFiles, draftArchive, LayerDraft } from "../../../src/build/copy/index.js";
+import { type CopyRules, copyFiles, draftLayer, LayerDraft } from "../../../src/build/copy/index.js";
 import { ContextTree, FileDigests, findSources, LayerTree, treeDigest } from "../../../src/build/tree/index.js";
 import { compilePatterns, parseSourcePath } from "../../../src/dockerfile/index.js";
 import { TarBuilder } from "../../support/tar-builder.js";
@@ -27,7 +27,7 @@ async function copied(files: Record<string, string>, source: string, rules: Part
   const matches = await findSources(tree, parseSourcePath(source));
   await copyFiles(draft, tree, matches, { ...RULES, ...rules });
   const chunks: Buffer[] = [];
-  for await (const chunk of draftArchive(draft)) chunks.push(chunk);
+  for await (const chunk of draftLayer(draft)) chunks.push(chunk);
   return listArchive(Buffer.concat(chunks)).slice(1);
 }
 
@@ -47,6 +47,13 @@ describe("a file", () => {
       "5 755 5:6 new/deep/",
       "0 400 5:6 new/deep/a=1",
     ]);
+  });
+
+  test("cannot have a name that takes another file away in a layer", async () => {
+    const refused = "cannot be in an image";
+    await expect(copied({ "d/.wh.old": "1" }, "d", { destination: "/srv/" })).rejects.toThrow(refused);
+    await expect(copied({ a: "1" }, "a", { destination: "/srv/.wh.old" })).rejects.toThrow(refused);
+    expect(await copied({ ".whale": "1" }, ".whale", {})).toEqual(["0 644 0:0 .whale=1"]);
   });
 
   test("cannot go where a file is on the way, nor be a folder's replacement", async () => {
