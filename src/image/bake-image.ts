@@ -42,15 +42,7 @@ export async function bakeImage(runtime: Runtime, reference: string, options: Ba
     layerPaths: content.layers.map(({ diffId }) => store.pathOf(diffId)),
     ensureLayers: (work) => ensureLayers(content, work),
   };
-  const guestPort = options.guestPort ?? exposedPort(content.config.config?.ExposedPorts);
-  return await bakeOnce(runtime, source, { ...options, guestPort });
-}
-
-/** The TCP port that an image says it listens on, the lowest of several. */
-function exposedPort(exposed: Record<string, unknown> = {}): number | undefined {
-  const ports = Object.keys(exposed).map((text) => Number(/^(\d{1,5})(?:\/tcp)?$/.exec(text)?.[1]));
-  const usable = ports.filter((port) => port >= 1 && port <= 65_535);
-  return usable.length > 0 ? Math.min(...usable) : undefined;
+  return await bakeOnce(runtime, source, options);
 }
 
 /** @throws ImageError when the image was chosen for a machine of another kind */

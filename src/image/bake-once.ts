@@ -20,7 +20,7 @@ import {
   defaultName,
   sizeOf,
 } from "./options.js";
-import { readyOf } from "./ready.js";
+import { exposedPort, readyOf } from "./ready.js";
 import { warmupTagOf } from "./warm-up.js";
 
 const HOSTNAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?$/;
@@ -36,8 +36,9 @@ export interface BakeSource extends Pick<SnapshotMetadata, "reference" | "manife
 }
 
 /** Finds or bakes the snapshot of a source, and gives its folder. */
-export async function bakeOnce(runtime: Runtime, source: BakeSource, options: BakeOptions): Promise<string> {
+export async function bakeOnce(runtime: Runtime, source: BakeSource, asked: BakeOptions): Promise<string> {
   const { reference, manifestDigest, platform, config, image } = source;
+  const options = { ...asked, guestPort: asked.guestPort ?? exposedPort(config.exposedPorts) };
   const size = sizeOf(options);
   const hostname = checkHostname(options.hostname ?? DEFAULT_HOSTNAME);
   const state = {

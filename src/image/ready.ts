@@ -14,6 +14,13 @@ const DEFAULT_TIMEOUT_MS = 60_000;
 const MOST_TIMEOUT_MS = 24 * 3_600_000;
 const QUOTED_CHARACTERS = 2_000;
 
+/** The TCP port that an image says it listens on, the lowest of several. */
+export function exposedPort(exposed: readonly string[] = []): number | undefined {
+  const ports = exposed.map((text) => Number(/^(\d{1,5})(?:\/tcp)?$/.exec(text)?.[1]));
+  const usable = ports.filter((port) => port >= 1 && port <= 65_535);
+  return usable.length > 0 ? Math.min(...usable) : undefined;
+}
+
 /** The checked options. @throws UsageError */
 export function readyOf(options: BakeOptions): { ready: Ready; guestPort: number } {
   const { ready = "start", guestPort = DEFAULT_GUEST_PORT } = options;

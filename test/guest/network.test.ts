@@ -90,7 +90,7 @@ describe.runIf(canHaveNetwork())("a connection out of the workload", () => {
     const errors: unknown[] = [];
     answerByPort((connection, { ends }) => {
       connection.on("error", (error) => errors.push((error as { errno?: unknown }).errno));
-      connection.once("data", () => ends.destination.port === 81 && connection.destroy());
+      connection.once("data", () => (ends.destination.port === 81 ? connection.destroy() : connection.write("y")));
     });
     const reads = [
       "s = socket.create_connection(('1.2.3.4', 81)); s.sendall(b'x')",
@@ -100,7 +100,7 @@ describe.runIf(canHaveNetwork())("a connection out of the workload", () => {
     expect(await python(...reads)).toBe("Connection reset by peer\n");
     await python(
       "import struct",
-      "s = socket.create_connection(('1.2.3.4', 80)); s.sendall(b'x')",
+      "s = socket.create_connection(('1.2.3.4', 80)); s.sendall(b'x'); s.recv(1)",
       "s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0)); s.close()",
     );
     await expect.poll(() => errors).toEqual(["ECONNRESET"]);

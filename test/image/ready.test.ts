@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
 import { BakeError, UsageError, VmError } from "../../src/errors.js";
 import type { BakeOptions } from "../../src/image/index.js";
-import { readyOf, startListening } from "../../src/image/ready.js";
+import { exposedPort, readyOf, startListening } from "../../src/image/ready.js";
 import type { Machine } from "../../src/machine/index.js";
 import type { ExitStatus, Vm } from "../../src/vm/index.js";
 
@@ -21,6 +21,14 @@ describe("the options", () => {
     expect(() => readyOf(options as BakeOptions)).toThrow(UsageError);
     expect(() => readyOf(options as BakeOptions)).toThrow(message);
   });
+});
+
+test.each([
+  [["53/udp", "9000/tcp", "8000"], 8000],
+  [["53/udp", "0/tcp", "99999/tcp", "80-90/tcp"], undefined],
+  [undefined, undefined],
+])("of the ports %j that an image exposes, it is %s", (exposed, port) => {
+  expect(exposedPort(exposed)).toBe(port);
 });
 
 describe("a command that shall listen", () => {

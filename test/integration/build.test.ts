@@ -113,11 +113,12 @@ describe("an image is built", () => {
     await build('FROM $BASE\nENV A=1\nENTRYPOINT ["echo", "base"]\nONBUILD RUN echo triggered > /t\n', {
       names: ["base"],
     });
-    const { image, states } = await build('FROM base\nRUN test $A = 1 && cat /t\nCMD ["cmd"]\n', {
+    const { image, states } = await build('FROM base\nEXPOSE 8000\nRUN test $A = 1 && cat /t\nCMD ["cmd"]\n', {
       names: ["derived"],
     });
     expect(states).toEqual(["finished", "finished"]);
     expect(await outputOf(image)).toBe("base cmd\n");
+    expect(image.guestPort).toBe(8000);
   });
 
   test("from nothing, without a shell, and with an archive that is unpacked", async () => {
