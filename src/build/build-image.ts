@@ -100,7 +100,7 @@ async function whenBuilt<T>(
   const tasks = plan.stages.map((stage) => (signal: AbortSignal) => session.stage(stage, signal));
   const states = await together(options.signal, tasks);
   await session.keepDigests();
-  return use(withLabels(states.at(-1) as ImageState, options), session.progress);
+  return await use(withLabels(states.at(-1) as ImageState, options), session.progress);
 }
 
 async function readDockerfile({ context, file, dockerfile }: BuildOptions): Promise<string> {

@@ -262,7 +262,7 @@ export class Image {
     await requireLayers(about);
     await rememberRoot(folder);
     await replace(folder, (partial) => captureSnapshot(machine, this.#runtime, partial, about));
-    return Image.#open(this.#runtime, folder);
+    return await Image.#open(this.#runtime, folder);
   }
 }
 

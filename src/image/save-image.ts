@@ -50,7 +50,7 @@ export async function saveImage(source: string, destination: string, options: Sa
   await requirePlace(path, format);
   const { origin, name } = await openCopySource(source, options);
   await using from = origin;
-  return saveOrigin(from, path, { format, names: namesOf(options, name), all, platform, signal, onProgress });
+  return await saveOrigin(from, path, { format, names: namesOf(options, name), all, platform, signal, onProgress });
 }
 
 /** How {@link saveOrigin} saves. */

@@ -18,7 +18,7 @@ export async function lease(paths: readonly string[], signal?: AbortSignal): Pro
   const path = join(home().run, `${randomUUID()}${LEASE}`);
   // Whoever prunes holds this lock from reading the leases to taking things away: either it sees ours, or we see that they are gone.
   await using _store = await lockStore(signal);
-  return explainingNoSpace(path, () => write(path, paths, signal));
+  return await explainingNoSpace(path, () => write(path, paths, signal));
 }
 
 async function write(

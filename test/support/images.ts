@@ -107,7 +107,9 @@ async function packWithUmoci(image: PreparedImage, to: string): Promise<void> {
 async function packWithBuildah(image: PreparedImage, to: string): Promise<void> {
   await withScratch(async (scratch) => {
     const stores = ["--root", join(scratch, "root"), "--runroot", join(scratch, "run"), "--storage-driver", "vfs"];
-    const buildah = (...argv: string[]) => execa("buildah", [...stores, ...argv], { env: { TMPDIR: scratch } });
+    // A test may have named credentials that are not there, which buildah takes for a mistake.
+    const env = { TMPDIR: scratch, DOCKER_CONFIG: undefined, REGISTRY_AUTH_FILE: undefined };
+    const buildah = (...argv: string[]) => execa("buildah", [...stores, ...argv], { env });
     await execa("umoci", ["unpack", "--image", `${image.layout}:latest`, join(scratch, "bundle")]);
     const { stdout: container } = await buildah("from", "scratch");
     // Added as an archive, because a copied folder would come to belong to root.

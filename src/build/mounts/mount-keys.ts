@@ -28,7 +28,7 @@ async function sourceKey(
 ): Promise<string> {
   using source = await context.openSource(from);
   if (source.key !== undefined) return JSON.stringify([source.key, path]);
-  return treeDigest(source.tree, [await findSource(source, path)], source.tree.keepsOwners);
+  return await treeDigest(source.tree, [await findSource(source, path)], source.tree.keepsOwners);
 }
 
 /** What a mount takes from its source. @throws UsageError when it is not there */

@@ -16,5 +16,5 @@ export async function flatten(
   const rules = { destination: "/", owner: undefined, mode: undefined, now: root.mtimeSeconds };
   await copyFiles(draft, tree, [{ node: root, name: "", names: [] }], rules);
   draft.root.attributes = root;
-  return store.add(draftLayer(draft), signal);
+  return await store.add(draftLayer(draft), signal);
 }

@@ -24,6 +24,6 @@ export function workdirStep(context: StepContext, state: ImageState, step: Workd
       mtimeSeconds: context.now,
       xattrs: undefined,
     });
-    return draft.isChanged ? context.layers.add(draftLayer(draft), context.work.signal) : undefined;
+    return draft.isChanged ? await context.layers.add(draftLayer(draft), context.work.signal) : undefined;
   });
 }
