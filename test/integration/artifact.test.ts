@@ -180,7 +180,9 @@ describe("a snapshot that was pushed", () => {
 test("a folder with what this version does not know is not pushed", async () => {
   const { image } = await open(reference, { name: "strange" });
   mkdirSync(join(image.snapshotPath, "disk"));
-  await expect(pushImage("strange", `${registry.host}/team/strange:1`)).rejects.toThrow(/files that cannot go with it: disk/);
+  await expect(pushImage("strange", `${registry.host}/team/strange:1`)).rejects.toThrow(
+    /files that cannot go with it: disk/,
+  );
   writeFileSync(join(image.snapshotPath, "metadata.json"), "{");
   await expect(pushImage("strange", `${registry.host}/team/strange:1`)).rejects.toThrow(/damaged/);
 });

@@ -124,7 +124,7 @@ describe("a warm-up", () => {
     const warmup = async (vm: Vm) => {
       runs++;
       await vm.writeFile("/root/warm", `run ${runs}`);
-      await vm.exec(["sh", "-c", "while sleep 0.1; do date +%s%N > /tmp/alive; done"]);
+      await vm.exec(["sh", "-c", "while sleep 0.1; do date +%s%N > /tmp/next; mv /tmp/next /tmp/alive; done"]);
     };
     const first = await Image.fromOci(reference, { warmup, warmupTag: "v1" });
     const again = await Image.fromOci(reference, { warmup, warmupTag: "v1" });
