@@ -33,4 +33,12 @@ export {
   type StoredLayer,
 } from "./layer-store.js";
 export { Malformed } from "./malformed.js";
-export { ARCHIVE_END, encodeEntry, padding, type TarEntry, type TarHandler, TarReader } from "./tar/index.js";
+export {
+  ARCHIVE_END,
+  BLANK_ENTRY,
+  encodeEntry,
+  padding,
+  type TarEntry,
+  type TarHandler,
+  TarReader,
+} from "./tar/index.js";

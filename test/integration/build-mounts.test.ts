@@ -1,49 +1,12 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
-import { type BuildEvent, type BuildOptions, buildImage, home } from "../../src/index.js";
-import { busyboxImage } from "../support/images.js";
-import { remainingWorkers } from "../support/leftovers.js";
-import { freshHome } from "../support/test-home.js";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { home } from "../../src/index.js";
+import { buildsInFreshHomes } from "../support/builds.js";
 
-let base: string;
-let current: ReturnType<typeof freshHome>;
-let context: string;
-
-beforeAll(async () => {
-  base = `oci-archive:${(await busyboxImage()).archive}`;
-});
-beforeEach(() => {
-  current = freshHome();
-  context = mkdtempSync(join(tmpdir(), "supermachine-build-mounts-"));
-  vi.stubEnv("SUPERMACHINE_BUILD_MEMORY_MIB", "256");
-});
-afterEach(async () => {
-  rmSync(context, { recursive: true });
-  expect(await remainingWorkers()).toEqual([]);
-  expect((await readdir(home().run)).filter((name) => name.endsWith(".copy"))).toEqual([]);
-  current[Symbol.dispose]();
-});
-
-function files(content: Record<string, string>): void {
-  for (const [name, text] of Object.entries(content)) {
-    mkdirSync(dirname(join(context, name)), { recursive: true });
-    writeFileSync(join(context, name), text);
-  }
-}
-
-/** All that the commands write, and how many steps were found. */
-async function build(dockerfile: string, options: Partial<BuildOptions> = {}) {
-  let output = "";
-  const onBuild = (event: BuildEvent) => {
-    if (event.kind === "output") output += Buffer.from(event.bytes).toString();
-  };
-  const built = await buildImage({ context, dockerfile: dockerfile.replaceAll("$BASE", base), onBuild, ...options });
-  return { ...built, output };
-}
+const builds = buildsInFreshHomes();
+const { build, files } = builds;
 
 test("a cache persists from build to build, and no layer has it or the place that it was at", async () => {
   const dockerfile = (command: string) => `FROM $BASE AS seed
@@ -101,7 +64,7 @@ RUN --mount=type=secret,id=key,mode=0440,uid=5 --mount=type=secret,id=token,env=
 RUN echo kept-in-a-layer > /kept; ls -A /run; echo "[$TOKEN]"
 `;
   const { output } = await build(dockerfile, {
-    secrets: { key: { file: join(context, "secret") }, token: { value: secret } },
+    secrets: { key: { file: join(builds.context, "secret") }, token: { value: secret } },
   });
   expect(output).toBe(`440 5:0\n${secret.length}\n${secret.length}\nkey\n[]\n`);
   // What a command does keep is found, so the search is one that finds.

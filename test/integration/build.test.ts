@@ -1,57 +1,13 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { symlinkSync } from "node:fs";
 import { readdir } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import {
-  BuildError,
-  type BuildEvent,
-  type BuildOptions,
-  buildImage,
-  home,
-  Image,
-  type StepEvent,
-} from "../../src/index.js";
-import { busyboxImage } from "../support/images.js";
-import { remainingWorkers } from "../support/leftovers.js";
-import { freshHome } from "../support/test-home.js";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { BuildError, type BuildEvent, type BuildOptions, home, Image } from "../../src/index.js";
+import { buildsInFreshHomes } from "../support/builds.js";
 
-let base: string;
-let current: ReturnType<typeof freshHome>;
-let context: string;
-
-beforeAll(async () => {
-  base = `oci-archive:${(await busyboxImage()).archive}`;
-});
-beforeEach(() => {
-  current = freshHome();
-  context = mkdtempSync(join(tmpdir(), "supermachine-build-"));
-  // The template that all tests share.
-  vi.stubEnv("SUPERMACHINE_BUILD_MEMORY_MIB", "256");
-});
-afterEach(async () => {
-  rmSync(context, { recursive: true });
-  expect(await remainingWorkers()).toEqual([]);
-  current[Symbol.dispose]();
-});
-
-function files(content: Record<string, string>): void {
-  for (const [name, text] of Object.entries(content)) {
-    mkdirSync(dirname(join(context, name)), { recursive: true });
-    writeFileSync(join(context, name), text);
-  }
-}
-
-/** How the steps ended, and all that they wrote. */
-async function build(dockerfile: string, options: Partial<BuildOptions> = {}) {
-  const events: BuildEvent[] = [];
-  const text = dockerfile.replaceAll("$BASE", base);
-  const built = await buildImage({ context, dockerfile: text, onBuild: (event) => events.push(event), ...options });
-  const steps = events.filter((event): event is StepEvent => event.kind === "step" && event.state !== "started");
-  const output = events.map((event) => (event.kind === "output" ? Buffer.from(event.bytes).toString() : "")).join("");
-  return { ...built, states: steps.map(({ state }) => state), output };
-}
+const builds = buildsInFreshHomes();
+const { build, files } = builds;
 
 async function outputOf(image: Image): Promise<string> {
   await using vm = await image.start();
@@ -123,7 +79,15 @@ describe("an image is built", () => {
 
   test("from nothing, without a shell, and with an archive that is unpacked", async () => {
     files({ "data/file": "text" });
-    execFileSync("tar", ["-C", context, "-czf", join(context, "data.tar.gz"), "--owner=5", "--group=6", "data"]);
+    execFileSync("tar", [
+      "-C",
+      builds.context,
+      "-czf",
+      join(builds.context, "data.tar.gz"),
+      "--owner=5",
+      "--group=6",
+      "data",
+    ]);
     const { image } = await build(`FROM $BASE AS tools
 FROM scratch
 COPY --from=tools /bin/busybox /bin/busybox
@@ -187,9 +151,9 @@ describe("a build that fails", () => {
 
   test("does not reach files outside of the context", async () => {
     files({ "inside/file": "x" });
-    symlinkSync("/etc/hostname", join(context, "absolute"));
-    symlinkSync("../../../../../../etc/hostname", join(context, "relative"));
-    symlinkSync("/etc", join(context, "folder"));
+    symlinkSync("/etc/hostname", join(builds.context, "absolute"));
+    symlinkSync("../../../../../../etc/hostname", join(builds.context, "relative"));
+    symlinkSync("/etc", join(builds.context, "folder"));
     for (const source of [
       "../../../../../../etc/hostname",
       "/etc/hostname",

@@ -1,5 +1,5 @@
 import { UsageError } from "../../errors.js";
-import { ARCHIVE_END, encodeEntry, padding, type TarEntry } from "../../rootfs/index.js";
+import { ARCHIVE_END, BLANK_ENTRY, encodeEntry, padding, type TarEntry } from "../../rootfs/index.js";
 import { toText } from "../tree/index.js";
 import type { DraftAttributes, DraftDirectory, DraftLeaf, LayerDraft } from "./draft.js";
 
@@ -76,18 +76,5 @@ async function* leaf(
 function entry(name: string, type: TarEntry["type"], attributes: DraftAttributes): TarEntry {
   const { mode, uid, gid, mtimeSeconds } = attributes;
   const xattrs = attributes.xattrs && new Map(attributes.xattrs);
-  return {
-    type,
-    name,
-    linkName: "",
-    mode,
-    uid,
-    gid,
-    size: 0,
-    mtimeSeconds,
-    mtimeNanoseconds: 0,
-    major: 0,
-    minor: 0,
-    xattrs,
-  };
+  return { ...BLANK_ENTRY, type, name, mode, uid, gid, mtimeSeconds, xattrs };
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { ImageError } from "../../errors.js";
 import { ErofsReader, type Inode } from "../erofs/index.js";
-import { ARCHIVE_END, encodeEntry, padding, type TarEntry } from "../tar/index.js";
+import { ARCHIVE_END, BLANK_ENTRY, encodeEntry, padding, type TarEntry } from "../tar/index.js";
 import { isOpaque, isWhiteout, OPAQUE_NAME, WHITEOUT_PREFIX } from "./whiteout.js";
 
 /** No path that Linux takes has more names. */
@@ -81,34 +81,14 @@ function entryOf(name: string, { type, attributes, size, major, minor }: Inode, 
   const { mode, uid, gid, mtimeSeconds, xattrs } = attributes;
   const own = new Map([...(xattrs ?? [])].filter(([key]) => !key.startsWith("trusted.overlay.")));
   return {
-    type,
-    name,
-    linkName: "",
-    mode,
-    uid,
-    gid,
+    ...BLANK_ENTRY,
+    ...{ type, name, mode, uid, gid, major, minor },
     size: type === "file" ? size : 0,
     mtimeSeconds: Math.min(mtimeSeconds, latest),
-    mtimeNanoseconds: 0,
-    major,
-    minor,
     xattrs: own.size === 0 ? undefined : own,
   };
 }
 
 function emptyFile(name: string): TarEntry {
-  return {
-    type: "file",
-    name,
-    linkName: "",
-    mode: 0,
-    uid: 0,
-    gid: 0,
-    size: 0,
-    mtimeSeconds: 0,
-    mtimeNanoseconds: 0,
-    major: 0,
-    minor: 0,
-    xattrs: undefined,
-  };
+  return { ...BLANK_ENTRY, name };
 }

@@ -1,6 +1,6 @@
 import type { ErofsWriter, FileContent, Leaf } from "../erofs/index.js";
 import { Malformed } from "../malformed.js";
-import type { TarEntry, TarHandler } from "../tar/index.js";
+import { BLANK_ENTRY, type TarEntry, type TarHandler } from "../tar/index.js";
 import { attributesOf } from "./attributes.js";
 import { LayerTree, type Place, type TreeLimits } from "./tree.js";
 import { applyWhiteouts, parseWhiteout } from "./whiteout.js";
@@ -94,17 +94,4 @@ export class LayerBuilder implements TarHandler {
   }
 }
 
-const WHITEOUT: TarEntry = {
-  type: "char",
-  name: "",
-  linkName: "",
-  mode: 0,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  mtimeSeconds: 0,
-  mtimeNanoseconds: 0,
-  major: 0,
-  minor: 0,
-  xattrs: undefined,
-};
+const WHITEOUT: TarEntry = { ...BLANK_ENTRY, type: "char" };

@@ -30,6 +30,22 @@ export interface TarEntry {
   xattrs: Map<string, Buffer> | undefined;
 }
 
+/** An entry that says nothing, for those that are made here. */
+export const BLANK_ENTRY: TarEntry = {
+  type: "file",
+  name: "",
+  linkName: "",
+  mode: 0,
+  uid: 0,
+  gid: 0,
+  size: 0,
+  mtimeSeconds: 0,
+  mtimeNanoseconds: 0,
+  major: 0,
+  minor: 0,
+  xattrs: undefined,
+};
+
 /** An entry and how its content is stored. */
 export interface AssembledEntry {
   entry: TarEntry;
