@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Image, type Vm } from "../../src/index.js";
 import { busyboxImage } from "../support/images.js";
 import { temporaryFolder } from "../support/layer-fixture.js";
-import { litter, openDescriptors, remainingWorkers } from "../support/leftovers.js";
+import { litter, openDescriptors, remainingWorkers, workers } from "../support/leftovers.js";
 
 /** Counts in a process and a file, ten times a second. */
 const TICKER = "i=0; while sleep 0.1; do i=$((i+1)); echo $i > /tmp/ticks; done";
@@ -95,7 +95,7 @@ test("an aborted fork leaves nothing, and the source goes on", async () => {
     await expect(forking).rejects.toThrow("changed my mind");
     expect(litter()).toEqual([]);
   }
-  await vi.waitFor(async () => expect(await remainingWorkers(0)).toEqual([vm.pid]), 5_000);
+  await vi.waitFor(() => expect(workers()).toEqual([vm.pid]), 5_000);
   expect(await output(vm, "echo alive")).toBe("alive");
   expect(openDescriptors()).toBeLessThanOrEqual(descriptors + 2);
 });

@@ -67,7 +67,6 @@ describe("kill -9 of a worker", () => {
       const vm = await acquiring;
       if (pool.stats().inUse === 1) expect((await vm.run(["echo", "42"])).stdout).toBe("42\n");
       await vm.stop({ graceMs: 0 });
-      expect(await remainingWorkers(100)).toHaveLength(workers().length);
     }
     expect(pool.stats().failures).toBeGreaterThan(0);
   });

@@ -12,10 +12,15 @@ export function workers(): number[] {
   return found;
 }
 
-/** Waits until no worker is left, and gives those that are. The kernel needs a moment to take a killed process away. */
-export async function remainingWorkers(timeoutMs = 5_000): Promise<number[]> {
-  for (const end = Date.now() + timeoutMs; workers().length > 0 && Date.now() < end; ) await sleep(20);
-  return workers();
+/**
+ * Waits until no worker is left, and gives those that are, having said whose they are. The kernel needs a moment to take a killed
+ * process away.
+ */
+export async function remainingWorkers(): Promise<number[]> {
+  for (const end = Date.now() + 5_000; workers().length > 0 && Date.now() < end; ) await sleep(20);
+  const remaining = workers();
+  for (const pid of remaining) console.error(`still there: ${pid}, of ${ancestors(pid).join(", of ")}`);
+  return remaining;
 }
 
 /** Everything in the stores that is half-made or left behind, as paths relative to the home folder. */
@@ -27,6 +32,20 @@ export function litter(): string[] {
 /** Descriptors that this process has open. */
 export function openDescriptors(): number {
   return readdirSync("/proc/self/fd").length;
+}
+
+/** The command lines of those that started a process, the nearest first. */
+function ancestors(pid: number): string[] {
+  const parent = Number(/^PPid:\t(\d+)/m.exec(statusOf(pid))?.[1] ?? 0);
+  return parent > 1 ? [`${parent} ${commandLine(String(parent)).join(" ")}`, ...ancestors(parent)] : [];
+}
+
+function statusOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/status`, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 function commandLine(pid: string): string[] {
