@@ -103,6 +103,8 @@ describe.each(["plain", "sanitized"] as const)("commands whose output is kept (%
       const process = await start(`sleep 0.5; echo ${i}`);
       process.detach();
       pids.push(process.pid);
+      // The first is the oldest also where the others do not end in their order.
+      if (i === 0) await expect.poll(() => isRunning(process.pid)).toBe(false);
     }
     await expect.poll(() => pids.some(isRunning)).toBe(false);
     // After which the agent has reaped all that ended before.

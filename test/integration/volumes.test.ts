@@ -24,7 +24,7 @@ let folder: ReturnType<typeof temporaryFolder>;
 const place = (name: string) => join(folder.path, name);
 const start = (...volumes: VolumeOptions[]) => image.start({ volumes });
 const sh = async (vm: Vm, script: string, user = "root") => {
-  const { stdout, stderr } = await vm.run(["sh", "-c", script], { user, timeoutMs: 60_000 });
+  const { stdout, stderr } = await vm.run(["sh", "-c", script], { user, timeoutMs: 150_000 });
   return stderr + stdout;
 };
 /** Says on its own what it thinks of a file system that is not in use. */
