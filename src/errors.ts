@@ -90,6 +90,8 @@ export class BakeError extends SupermachineError {
 export interface BuildFailure {
   file: string;
   line: number;
+  /** From 1, of its first character. */
+  column: number;
   /** The instruction as it is written. */
   instruction: string;
   /** Of a command that ended with another code than 0. */
@@ -102,6 +104,7 @@ export interface BuildFailure {
 export class BuildError extends SupermachineError {
   readonly file: string;
   readonly line: number;
+  readonly column: number;
   readonly instruction: string;
   readonly exitCode: number | undefined;
   readonly output: string | undefined;
@@ -110,6 +113,7 @@ export class BuildError extends SupermachineError {
     super("ERR_SUPERMACHINE_BUILD", message, details);
     this.file = details.file;
     this.line = details.line;
+    this.column = details.column;
     this.instruction = details.instruction;
     this.exitCode = details.exitCode;
     this.output = details.output;

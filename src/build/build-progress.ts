@@ -26,10 +26,11 @@ export class BuildProgress {
     this.#report({ kind: "output", number, stream, bytes });
   }
 
-  /** Tells of a step that is done by `task`. */
+  /** Tells of a step that is done by `task`, unless `signal` stops it. */
   async during<T>(
     stage: Stage,
     step: Step,
+    signal: AbortSignal,
     task: (number: number) => Promise<{ value: T; cached: boolean | undefined }>,
   ): Promise<T> {
     const number = this.#numbers.get(step);
@@ -45,7 +46,7 @@ export class BuildProgress {
       this.#report({ ...about, state: cached ? "cached" : "finished", durationMs: durationMs() });
       return value;
     } catch (error) {
-      this.#report({ ...about, state: "failed", durationMs: durationMs() });
+      this.#report({ ...about, state: signal.aborted ? "stopped" : "failed", durationMs: durationMs() });
       throw error;
     }
   }

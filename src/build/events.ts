@@ -11,8 +11,8 @@ export interface StepEvent {
   stage: string;
   /** The instruction in one line. */
   title: string;
-  /** `cached`: it was found, and ends with that. */
-  state: "started" | "cached" | "finished" | "failed";
+  /** `cached`: it was found, and ends with that; `stopped`: it was given up, since another step has failed or the build was aborted. */
+  state: "started" | "cached" | "finished" | "failed" | "stopped";
   /** Milliseconds; of what has ended. */
   durationMs?: number | undefined;
 }

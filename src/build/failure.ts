@@ -1,5 +1,6 @@
-import type { Step } from "../dockerfile/index.js";
+import { excerpt, type Step } from "../dockerfile/index.js";
 import { BuildError, DockerfileError } from "../errors.js";
+import { shownLine } from "../shown-line.js";
 
 const SHOWN_LINES = 20;
 const MOST_TITLE = 200;
@@ -8,7 +9,7 @@ const MOST_TITLE = 200;
 export function stepFailure(step: Step, cause: unknown, signal: AbortSignal | undefined): unknown {
   if (signal?.aborted || cause instanceof BuildError || cause instanceof DockerfileError) return cause;
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new BuildError(`${placeOf(step)}: ${titleOf(step)}\n  ${reason}`, { ...aboutStep(step), cause });
+  return new BuildError(`${headOf(step)}\n  ${reason}`, { ...aboutStep(step), cause });
 }
 
 /** A command ended with another code than 0. */
@@ -18,24 +19,24 @@ export function commandFailure(
   output: string,
 ): BuildError {
   const what = how.signal ? `was killed by ${how.signal}` : `ended with exit code ${how.exitCode}`;
-  const shown = output.trimEnd().split("\n").slice(-SHOWN_LINES);
+  const shown = output.trimEnd().split("\n").slice(-SHOWN_LINES).map(shownLine);
   const words = shown.join("\n").trim() === "" ? "It wrote nothing." : shown.map((line) => `  | ${line}`).join("\n");
-  return new BuildError(`${placeOf(step)}: ${titleOf(step)}\n  The command ${what}.\n${words}`, {
+  return new BuildError(`${headOf(step)}\n  The command ${what}.\n${words}`, {
     ...aboutStep(step),
     exitCode: how.exitCode ?? undefined,
     output,
   });
 }
 
-function placeOf({ instruction }: Step): string {
-  return `${instruction.location.file}:${instruction.location.line}`;
-}
-
-function titleOf({ title }: Step): string {
-  const line = title.split("\n", 1)[0] ?? "";
-  return line.length > MOST_TITLE ? `${line.slice(0, MOST_TITLE)}...` : line;
+/** What failed, and where. */
+function headOf({ title, instruction }: Step): string {
+  const { file, line, column } = instruction.location;
+  const text = shownLine(title.split("\n", 1)[0] ?? "");
+  const shown = text.length > MOST_TITLE ? `${text.slice(0, MOST_TITLE)}...` : text;
+  return `${file}:${line}:${column}: ${shown}\n${excerpt(instruction.location)}`;
 }
 
 function aboutStep({ instruction }: Step) {
-  return { file: instruction.location.file, line: instruction.location.line, instruction: instruction.text };
+  const { file, line, column } = instruction.location;
+  return { file, line, column, instruction: instruction.text };
 }

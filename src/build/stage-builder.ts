@@ -15,7 +15,7 @@ export async function buildStage(
   for (const step of steps) {
     signal.throwIfAborted();
     const before = state;
-    state = await session.progress.during(planned.stage, step, async (number) => {
+    state = await session.progress.during(planned.stage, step, signal, async (number) => {
       try {
         return await after(session.stepContext(planned, number, signal), before, step);
       } catch (error) {

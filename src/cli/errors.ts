@@ -1,5 +1,6 @@
 import { SupermachineError, UsageError } from "../errors.js";
 import { logLevel } from "../log.js";
+import { shownLine } from "../shown-line.js";
 import { Interrupted } from "./interrupt.js";
 
 /** Prints an error for people and gives the exit code: 2 for wrong usage, 128+n when interrupted, else 1. */
@@ -12,7 +13,8 @@ export function reportError(error: unknown): number {
     process.stderr.write(`supermachine: unexpected error: ${error instanceof Error ? error.stack : String(error)}\n`);
     return 1;
   }
-  process.stderr.write(`supermachine: ${error.message}\n`);
+  // It may tell what a guest, a registry or a file said.
+  process.stderr.write(`supermachine: ${error.message.split("\n").map(shownLine).join("\n")}\n`);
   if (logLevel() === "debug") process.stderr.write(`${causes(error)}\n`);
   return error instanceof UsageError ? 2 : 1;
 }

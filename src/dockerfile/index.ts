@@ -15,7 +15,7 @@ export { ExpansionError } from "./expansion-error.js";
 export { PatternError } from "./glob.js";
 export { compileIgnoreFile, ignoreFileNames } from "./ignore-file.js";
 export type * from "./instruction.js";
-export type { Location } from "./location.js";
+export { excerpt, type Location } from "./location.js";
 export type { BindMount, CacheMount, Mount, SecretMount, SshMount, TmpfsMount } from "./mount.js";
 export { type Dockerfile, parseDockerfile, type Stage, type StageInstruction } from "./parse.js";
 export { compilePatterns, type PathPatterns } from "./path-patterns.js";

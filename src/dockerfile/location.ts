@@ -43,7 +43,8 @@ function printable(text: string): string {
   return text.length > MAX_MESSAGE ? `${clean}...` : clean;
 }
 
-function excerpt({ line, column, lines }: Location): string {
+/** The line with a mark under the column. */
+export function excerpt({ line, column, lines }: Location): string {
   const number = String(line);
   const whole = lines[0] ?? "";
   // A column far to the right is shown with what is before it cut off.

@@ -43,5 +43,5 @@ test("build, then run: the image is there under its name, and what is found agai
   expect(facts).toMatchObject({ outputs: [{ type: "oci", path: archivePath }], steps: { total: 2, cached: 2 } });
   const failed = await supermachine(["build", "-f", "-", context], "FROM scratch\nCOPY nothing /\n");
   expect(failed).toMatchObject({ exitCode: 1, stdout: "" });
-  expect(failed.stderr).toContain("Dockerfile:2: COPY nothing /");
+  expect(failed.stderr).toContain("Dockerfile:2:1: COPY nothing /");
 });

@@ -133,8 +133,8 @@ describe("a build that fails", () => {
     const text = "FROM $BASE\nRUN echo first > /first\nRUN cat /first \\\n  && nothing-here\n";
     const error = await failure(text);
     expect(error).toBeInstanceOf(BuildError);
-    expect(error).toMatchObject({ line: 3, exitCode: 127 });
-    expect(error.message).toContain("Dockerfile:3: RUN cat /first");
+    expect(error).toMatchObject({ line: 3, column: 1, exitCode: 127 });
+    expect(error.message).toContain("Dockerfile:3:1: RUN cat /first");
     expect(error.message).toContain("nothing-here: not found");
     const { states } = await build("FROM $BASE\nRUN echo first > /first\nRUN cat /first\n");
     expect(states).toEqual(["cached", "finished"]);

@@ -1,6 +1,11 @@
-import { styleText } from "node:util";
-import type { BuildEvent, OnBuild, OnProgress } from "../../index.js";
-import { openReporter, type ProgressStyle } from "./index.js";
+import { StringDecoder } from "node:string_decoder";
+import type { BuildEvent, OnBuild, OnProgress, OutputEvent } from "../../index.js";
+import { BuildLines } from "./build-lines.js";
+import { BuildView } from "./build-view.js";
+import { mayDraw, type ProgressStyle } from "./index.js";
+import { LiveScreen } from "./live-screen.js";
+import { PlainReporter } from "./plain.js";
+import { lookOf, ProgressView } from "./terminal.js";
 
 /** How a build is shown; `rawjson` writes each event as a line of JSON. */
 export type BuildProgressStyle = ProgressStyle | "rawjson";
@@ -11,82 +16,90 @@ interface BuildReports {
   onProgress: OnProgress;
 }
 
+interface BuildReporter extends BuildReports {
+  /** Nothing is shown from now on. */
+  close(succeeded: boolean): void;
+}
+
 /** Does a build and shows its steps and what their commands write on standard error. */
 export async function withBuildProgress<T>(
   style: BuildProgressStyle,
   task: (reports: BuildReports) => Promise<T>,
   stream: NodeJS.WriteStream = process.stderr,
 ): Promise<T> {
-  if (style === "quiet") return task({ onBuild: () => undefined, onProgress: () => undefined });
-  if (style === "rawjson") {
-    const write = (event: object) => void stream.write(`${JSON.stringify(event)}\n`);
-    return task({ onBuild: (event) => write(jsonEvent(event)), onProgress: write });
-  }
-  // Bars would be torn by what commands write.
-  const reporter = openReporter({ progress: "plain" }, stream);
-  const lines = new BuildLines((line) => stream.write(`${line}\n`), style === "tty" || stream.isTTY === true);
+  const { close, ...reports } = openBuildReporter(style, stream);
+  let succeeded = false;
   try {
-    return await task({ onBuild: (event) => lines.take(event), onProgress: reporter.report });
+    const value = await task(reports);
+    succeeded = true;
+    return value;
   } finally {
-    reporter.close();
+    close(succeeded);
   }
 }
 
-/** A build as lines, each of which begins with its step's number. */
-export class BuildLines {
-  readonly #write: (line: string) => void;
-  readonly #colour: boolean;
-  /** What has come of a line of output, by step. */
-  readonly #begun = new Map<number, string>();
-
-  constructor(write: (line: string) => void, colour: boolean) {
-    this.#write = write;
-    this.#colour = colour;
-  }
-
-  take(event: BuildEvent): void {
-    if (event.kind === "warning") {
-      this.#write(this.#paint("yellow", `warning: ${event.file}:${event.line}: ${event.message} (${event.rule})`));
-    } else if (event.kind === "output") {
-      this.#output(event.number, Buffer.from(event.bytes).toString());
-    } else if (event.state === "started") {
-      const title = event.title.split("\n", 1)[0] ?? "";
-      this.#write(
-        this.#paint("bold", `#${event.number} [${event.stage} ${event.number}/${event.total}] ${clean(title)}`),
-      );
-    } else {
-      this.#flush(event.number);
-      const seconds = ((event.durationMs ?? 0) / 1000).toFixed(1);
-      const state =
-        event.state === "cached" ? "cached" : `${event.state === "failed" ? "failed after" : "done in"} ${seconds} s`;
-      this.#write(this.#paint(event.state === "failed" ? "red" : "dim", `#${event.number} ${state}`));
-    }
-  }
-
-  #output(number: number, text: string): void {
-    const lines = ((this.#begun.get(number) ?? "") + text).split(/\r?\n/);
-    this.#begun.set(number, lines.pop() ?? "");
-    for (const line of lines) this.#write(`#${number} ${clean(line)}`);
-  }
-
-  #flush(number: number): void {
-    const rest = this.#begun.get(number) ?? "";
-    this.#begun.delete(number);
-    if (rest !== "") this.#write(`#${number} ${clean(rest)}`);
-  }
-
-  #paint(style: "yellow" | "bold" | "dim" | "red", text: string): string {
-    return this.#colour ? styleText(style, text, { validateStream: false }) : text;
-  }
+/** The reporter that a style and a stream ask for. */
+export function openBuildReporter(
+  style: BuildProgressStyle,
+  stream: NodeJS.WriteStream,
+  env: NodeJS.ProcessEnv = process.env,
+): BuildReporter {
+  if (style === "quiet") return { onBuild: () => undefined, onProgress: () => undefined, close: () => undefined };
+  if (style === "rawjson") return jsonReporter(stream);
+  return style === "tty" || (style === "auto" && mayDraw(stream, env))
+    ? terminalReporter(stream, env)
+    : linesReporter(stream, env);
 }
 
-/** Guests are not trusted with the terminal. What a carriage return would draw over is left out. */
-function clean(line: string): string {
-  const shown = line.slice(line.lastIndexOf("\r") + 1);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences begin with one
-  return shown.replace(/\x1b\[[0-9;?]*[A-Za-z]/g, "").replace(/[^\P{Cc}\t]/gu, "");
+function terminalReporter(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): BuildReporter {
+  const look = lookOf(stream, env);
+  const [progress, build] = [new ProgressView(look), new BuildView(look)];
+  const screen = new LiveScreen(stream, look, [progress, build]);
+  return {
+    onBuild(event) {
+      build.take(event);
+      screen.begin();
+    },
+    onProgress(event) {
+      progress.take(event);
+      screen.begin();
+    },
+    close(succeeded) {
+      build.close(succeeded);
+      screen.close();
+    },
+  };
 }
 
-function jsonEvent(event: BuildEvent): object {
-  return event.kind === "output" ? { ...event, bytes: undefined, text: Buffer.from(event.bytes).toString() } : event;
+function linesReporter(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): BuildReporter {
+  const reporter = new PlainReporter(stream);
+  const lines = new BuildLines((line) => stream.write(`${line}\n`), lookOf(stream, env).colour);
+  return {
+    onBuild: (event) => lines.take(event),
+    onProgress: reporter.report,
+    close: () => reporter.close(),
+  };
+}
+
+/** As docker's, on standard error. Output is text; a character that comes in two pieces is whole in the second. */
+function jsonReporter(stream: NodeJS.WriteStream): BuildReporter {
+  const decoders = new Map<string, StringDecoder>();
+  const textOf = ({ number, stream: name, bytes }: OutputEvent) => {
+    const key = `${number} ${name}`;
+    const decoder = decoders.get(key) ?? new StringDecoder("utf8");
+    decoders.set(key, decoder);
+    return decoder.write(Buffer.from(bytes));
+  };
+  const write = (event: object) => {
+    const line = JSON.stringify({ time: new Date().toISOString(), ...event });
+    // JSON escapes what a terminal obeys, but for these.
+    stream.write(`${line.replace(/[\x7f-\x9f]/g, escaped)}\n`);
+  };
+  const outputEvent = (event: BuildEvent) =>
+    event.kind === "output" ? { ...event, bytes: undefined, text: textOf(event) } : event;
+  return { onBuild: (event) => write(outputEvent(event)), onProgress: write, close: () => undefined };
+}
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }

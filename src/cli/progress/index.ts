@@ -48,8 +48,12 @@ export function openReporter(
 ): Reporter {
   const style = flags.quiet ? "quiet" : (flags.progress ?? "auto");
   if (style === "quiet") return { report: () => undefined, close: () => undefined };
-  // A log between bars would tear them.
-  const mayDraw = stream.isTTY && env.TERM !== "dumb" && logLevel(env) === undefined;
-  if (style === "tty" || (style === "auto" && mayDraw)) return new TerminalReporter(stream, lookOf(stream, env));
+  if (style === "tty" || (style === "auto" && mayDraw(stream, env)))
+    return new TerminalReporter(stream, lookOf(stream, env));
   return new PlainReporter(stream);
+}
+
+/** Whether lines can be drawn again in place. A log between them would tear them. */
+export function mayDraw(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): boolean {
+  return stream.isTTY && env.TERM !== "dumb" && logLevel(env) === undefined;
 }

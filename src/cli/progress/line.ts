@@ -1,4 +1,5 @@
 import { styleText } from "node:util";
+import truncatedWidth from "fast-string-truncated-width";
 import type { LayerTotals, Step } from "./steps.js";
 import { amount, elapsed, rateText, remaining, retryText } from "./text.js";
 
@@ -8,7 +9,7 @@ export interface Look {
   colour: boolean;
 }
 
-type Colour = "cyan" | "green" | "yellow" | "dim";
+type Colour = "cyan" | "green" | "yellow" | "red" | "dim";
 
 /** A part of a line. Those of lower rank are left out first when the line is too long. */
 interface Part {
@@ -51,9 +52,15 @@ export function finishedLine(label: string, result: string, width: number, look:
 
 /** Cuts text that is longer than `width`. */
 export function cut(text: string, width: number, { unicode }: Look): string {
-  if (text.length <= width) return text;
   const mark = unicode ? "…" : "...";
-  return text.slice(0, Math.max(0, width - mark.length)) + mark.slice(0, width);
+  const { index, truncated, ellipsed } = truncatedWidth(text, { limit: Math.max(0, width), ellipsis: mark });
+  if (!truncated) return text;
+  return ellipsed ? text.slice(0, index) + mark : mark.slice(0, Math.max(0, width));
+}
+
+/** How many columns of a terminal a text takes, without what colours it. */
+export function displayWidth(text: string): number {
+  return truncatedWidth(text).width;
 }
 
 /** Padded, so that a line does not jump about as its figures change. */
@@ -96,6 +103,7 @@ function bar(share: number, width: number, look: Look): string {
   return paint("cyan", "━".repeat(filled), look) + paint("dim", (look.colour ? "━" : "╌").repeat(rest), look);
 }
 
-function paint(colour: Colour | undefined, text: string, look: Look): string {
+/** Colours a text, where there are colours. */
+export function paint(colour: Colour | undefined, text: string, look: Look): string {
   return look.colour && colour !== undefined && text.trim() !== "" ? styleText(colour, text) : text;
 }
