@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import {
   type BuildPlan,
   type BuildScope,
@@ -10,7 +11,9 @@ import {
 } from "../dockerfile/index.js";
 import { UsageError } from "../errors.js";
 import { openRuntime } from "../machine/index.js";
+import { DEFAULT_EGRESS } from "../network/index.js";
 import { formatPlatform } from "../oci/index.js";
+import { Remote } from "../remote/index.js";
 import { LayerStore } from "../rootfs/index.js";
 import { home } from "../store/index.js";
 import { type Base, emptyImage, openBase } from "./base.js";
@@ -34,6 +37,7 @@ export class BuildSession implements Disposable {
   readonly #bases = new Map<string, Promise<Base>>();
   readonly #evaluated = new Map<number, EvaluatedStage>();
   readonly #stages = new Map<number, Promise<ImageState>>();
+  readonly #remote: Remote;
   #machines: Promise<BuildMachines> | undefined;
   #progress = new BuildProgress([]);
 
@@ -49,6 +53,7 @@ export class BuildSession implements Disposable {
     this.#cache = cache;
     this.#digests = digests;
     this.#ignore = ignore;
+    this.#remote = new Remote(join(home().builds, "remote"), options.egress ?? DEFAULT_EGRESS);
   }
 
   static async begin(scope: BuildScope, options: BuildOptions, ignore?: PathPatterns): Promise<BuildSession> {
@@ -57,6 +62,7 @@ export class BuildSession implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    void this.#remote[Symbol.asyncDispose]().catch(() => undefined);
     void this.#machines?.then((machines) => machines[Symbol.dispose]()).catch(() => undefined);
   }
 
@@ -131,13 +137,14 @@ export class BuildSession implements Disposable {
   }
 
   stepContext(planned: PlannedStage, number: number, signal: AbortSignal): StepContext {
-    const { noCache = false, egress = "public", secrets = {}, onProgress } = this.#options;
+    const { noCache = false, egress = DEFAULT_EGRESS, secrets = {}, onProgress } = this.#options;
     return {
       machines: () => this.#openMachines(),
       cache: this.#cache,
       useCache: !noCache,
       layers: this.#layers,
       egress,
+      remote: this.#remote,
       secrets,
       openSource: (from) => this.#openSource(from, planned),
       now: Math.floor(Date.now() / 1000),

@@ -1,13 +1,15 @@
-import { addSource } from "./add-source.js";
+import { type AddSource, addSource } from "./add-source.js";
 import { isMode } from "./chmod.js";
 import { heredocContent } from "./heredoc.js";
 import type { AddInstruction, CopyInstruction, Heredoc } from "./instruction.js";
-import { dockerfileError, locateWord } from "./location.js";
+import { dockerfileError, type Location, locateWord } from "./location.js";
 import { joinPath, type StageState } from "./stage-state.js";
 import type { CopyStep } from "./step.js";
 
 /** A heredoc's content is no variable of a process: it may be larger. */
 const MAX_DOCUMENT = 16 * 1024 * 1024;
+const WEB_CHECKSUM = /^(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$/i;
+const GIT_CHECKSUM = /^[0-9a-f]{7,40}$/i;
 
 type Evaluated = Omit<CopyStep, "instruction" | "isTrigger" | "title" | "config">;
 
@@ -65,6 +67,18 @@ function check(step: Evaluated, instruction: CopyInstruction | AddInstruction): 
   if (step.checksum !== undefined && (count !== 1 || remote === undefined)) {
     throw dockerfileError(at, "--checksum needs one source, which is a URL or a git repository");
   }
+  if (step.checksum !== undefined) checkChecksum(step.checksum, addSource(remote ?? "").kind, instruction);
+  if (step.parents && step.documents.length > 0) {
+    throw dockerfileError(at, "--parents and a heredoc do not go together", "Copy the heredoc by a COPY of its own.");
+  }
+}
+
+function checkChecksum(checksum: string, kind: AddSource["kind"], { location }: { location: Location }): void {
+  const isGit = kind === "git";
+  const form = isGit ? GIT_CHECKSUM : WEB_CHECKSUM;
+  if (form.test(checksum)) return;
+  const hint = isGit ? "It is a commit: 7 to 40 hexadecimal digits." : "Write sha256: and 64 hexadecimal digits.";
+  throw dockerfileError(locateWord(location, checksum), `${JSON.stringify(checksum)} is no checksum`, hint);
 }
 
 function document(state: StageState, heredoc: Heredoc, instruction: CopyInstruction | AddInstruction) {

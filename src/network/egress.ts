@@ -176,7 +176,7 @@ export class Egress {
 }
 
 /** Where a destination of the guest is for the host. */
-function dialed({ address, port }: End): End {
+export function dialed({ address, port }: End): End {
   const [four, six] = HOST_ADDRESSES;
   if (address === four) return { address: "127.0.0.1", port };
   return address === six ? { address: "::1", port } : { address, port };

@@ -1,3 +1,4 @@
+export { Dialer, type DialOptions } from "./dialer.js";
 export { Egress, type EgressEvent, type EgressOptions, type NetworkOptions } from "./egress.js";
 export { type ExposedPort, type ExposeOptions, exposeTcp, exposeUdp } from "./expose.js";
 export { checkPort, connectToPort } from "./guest-port.js";

@@ -1,6 +1,7 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { type ExportOptions, exportBuild } from "../../src/index.js";
 import { LayerStore, layerArchive, type StoredLayer } from "../../src/rootfs/index.js";
 import type { TarBuilder } from "../support/tar-builder.js";
 
@@ -46,4 +47,16 @@ export function listArchive(archive: Buffer): string[] {
     at += 512 + Math.ceil(size / 512) * 512;
   }
   return lines;
+}
+
+/** Builds a Dockerfile that runs no command, in the home that is set, and lists what the image has. */
+export async function builtFiles(dockerfile: string, options: Partial<ExportOptions> = {}): Promise<string[]> {
+  const folder = folderWith({});
+  const dest = join(folder, "image.tar");
+  try {
+    await exportBuild({ context: folder, dockerfile, ...options, outputs: [{ type: "tar", dest }] });
+    return listArchive(readFileSync(dest)).filter((line) => !line.endsWith(" ./"));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }

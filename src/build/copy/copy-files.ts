@@ -1,5 +1,5 @@
 import { UsageError } from "../../errors.js";
-import { type Match, type SourceTree, type TreeNode, toText } from "../tree/index.js";
+import { type Excludes, type Match, type SourceTree, type TreeNode, toText, type Way } from "../tree/index.js";
 import { changeMode, type ModeChange } from "./chmod.js";
 import type { DraftAttributes, DraftDirectory, LayerDraft } from "./draft.js";
 
@@ -11,8 +11,8 @@ export interface CopyRules {
   mode: ModeChange | undefined;
   /** Seconds since 1970: when what has no time of its own was made. */
   now: number;
-  /** Whether a path below a source folder is left out. */
-  excludes?: ((path: string) => boolean) | undefined;
+  /** By the path below a source folder, or below what is before `/./` with parents; of a single file by its name. */
+  excludes?: Excludes | undefined;
 }
 
 /**
@@ -55,9 +55,15 @@ class Copier<Node extends TreeNode> {
     this.#rules = rules;
   }
 
-  async copy({ node, name }: Match<Node>): Promise<void> {
+  async copy(match: Match<Node>): Promise<void> {
     this.#source = `${copies++}`;
     const { destination } = this.#rules;
+    const { node, name } = match;
+    if (match.parents) {
+      await this.#copyBelow(match.parents, match, await this.#folder(destination));
+      return;
+    }
+    if (node.type !== "directory" && this.#rules.excludes?.(toText(name))) return;
     if (node.type === "directory") {
       const folder = await this.#folder(destination);
       await this.#copyContent(node, folder, "");
@@ -72,6 +78,16 @@ class Copier<Node extends TreeNode> {
     // A file that is there is replaced, not what a link in its place leads to.
     const folder = await this.#folder(destination.slice(0, slash) || "/");
     await this.#copyLeaf(node, folder, destination.slice(slash + 1));
+  }
+
+  /** With the folders on the way to it as they are. */
+  async #copyBelow(parents: Way<Node>, { node, name }: Match<Node>, folder: DraftDirectory): Promise<void> {
+    const path = [...parents.map((each) => each.name), name].join("/");
+    if (this.#rules.excludes?.(toText(path))) return;
+    let at = folder;
+    for (const each of parents) at = await this.#draft.putDirectory(at, each.name, this.#attributes(each.node));
+    if (node.type !== "directory") await this.#copyLeaf(node, at, name);
+    else await this.#copyContent(node, await this.#draft.putDirectory(at, name, this.#attributes(node)), path);
   }
 
   /** A folder that is there stays as it is; a new one does not look like the source, whose content alone is copied. */

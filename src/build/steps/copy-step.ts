@@ -1,6 +1,7 @@
-import { addSource, type CopyStep, compilePatterns, parseSourcePath } from "../../dockerfile/index.js";
+import { type CopyStep, compilePatterns } from "../../dockerfile/index.js";
 import { UsageError } from "../../errors.js";
 import { COPY_DISK } from "../../machine/index.js";
+import { once } from "../../once.js";
 import { writeArchiveImage } from "../../rootfs/index.js";
 import { home, openScratch, type Scratch } from "../../store/index.js";
 import { stepKey } from "../cache.js";
@@ -17,41 +18,50 @@ import { filesKey, type ImageState } from "../image-state.js";
 import { parseOwner } from "../owner.js";
 import {
   documentTree,
-  findSources,
+  type Excludes,
   LayerTree,
   type Match,
+  type SourceTree,
   type TreeNode,
   toBytes,
   toText,
   treeDigest,
 } from "../tree/index.js";
-import { doOnce, type StepContext, type StepOutcome, type StepSource } from "./step-context.js";
+import { type CopyFiles, type CopySource, CopySources } from "./copy-sources.js";
+import { doOnce, type StepContext, type StepOutcome } from "./step-context.js";
 
-/** COPY, and ADD of local files: a layer that is put together here, without any machine. */
+/** COPY and ADD: a layer that is put together here, without any machine. */
 export async function copyStep(context: StepContext, state: ImageState, step: CopyStep): Promise<StepOutcome> {
-  requireSupported(step);
-  using source = await context.openSource(step.from);
-  const rules = [step.destination, step.chown, step.chmod, step.exclude, step.documents, step.unpack];
-  // A stage or an image is known by its layers: then nothing of it has to be read to find what was copied from it.
-  const wholeKey =
-    source.key === undefined ? undefined : stepKey([step.kind, filesKey(state), source.key, step.sources, ...rules]);
-  const found = wholeKey !== undefined && context.useCache ? await context.cache.find(wholeKey) : undefined;
+  await using opened = new CopySources(context, step);
+  const sources = opened.all();
+  const excludes = step.exclude.length === 0 ? undefined : compilePatterns(step.exclude).matches;
+  const rules = [step.destination, step.chown, step.chmod, step.parents, step.exclude, step.documents, step.unpack];
+  const keyOf = (parts: readonly string[]) => stepKey([step.kind, filesKey(state), parts, ...rules]);
+
+  const keys: (string | undefined)[] = [];
+  for (const source of sources) keys.push(await source.key());
+  const digests = sources.map((source) => once(() => digestOf(source, step, excludes)));
+  const quickKey = keyOf(await Promise.all(digests.map(async (digest, i) => keys[i] ?? (await digest()))));
+  const found = context.useCache ? await context.cache.find(quickKey) : undefined;
   if (found) return { ...found, cached: true };
-  const matches = await findAll(source, step);
-  const keepsOwners = source.tree.keepsOwners && step.chown === undefined;
-  const digest = await treeDigest(source.tree, matches, keepsOwners);
-  const key = stepKey([step.kind, filesKey(state), digest, ...rules]);
-  const outcome = await doOnce(context, key, () => copy(context, state, step, source, matches));
-  if (wholeKey !== undefined) await context.cache.keep(wholeKey, outcome);
+  // The same files may have been copied from elsewhere.
+  const key = keyOf(await Promise.all(digests.map((digest) => digest())));
+  const outcome = await doOnce(context, key, () => copy(context, state, step, sources, excludes));
+  if (quickKey !== key) await context.cache.keep(quickKey, outcome);
   return outcome;
+}
+
+async function digestOf(source: CopySource, step: CopyStep, excludes: Excludes | undefined): Promise<string> {
+  const { tree, matches } = await source.files();
+  return await treeDigest(tree, matches, tree.keepsOwners && step.chown === undefined, excludes);
 }
 
 async function copy(
   context: StepContext,
   state: ImageState,
   step: CopyStep,
-  { tree }: StepSource,
-  matches: readonly Match<TreeNode>[],
+  sources: readonly CopySource[],
+  excludes: Excludes | undefined,
 ) {
   using image = new LayerTree(
     "the image",
@@ -63,14 +73,19 @@ async function copy(
     owner: step.chown === undefined ? undefined : await parseOwner(step.chown, image),
     mode: step.chmod === undefined ? undefined : parseMode(step.chmod),
     now: context.now,
-    excludes: step.exclude.length === 0 ? undefined : compilePatterns(step.exclude).matches,
+    excludes,
   };
+  const files: CopyFiles[] = [];
+  for (const source of sources) files.push(await source.files());
+  requireFolder(step, files);
   const disks: Scratch[] = [];
   try {
-    for (const match of matches) {
-      const archive = step.kind === "add" && step.unpack !== false ? await archiveOf(tree, match) : undefined;
-      if (!archive) await copyFiles(draft, tree, [match], rules);
-      else await unpack(context, draft, archive, await scratchDisk(disks), rules);
+    for (const [i, { tree, matches }] of files.entries()) {
+      for (const match of matches) {
+        const archive = sources[i]?.unpacks ? await archiveOf(tree, match) : undefined;
+        if (!archive) await copyFiles(draft, tree, [match], rules);
+        else await unpack(context, draft, archive, await scratchDisk(disks), rules);
+      }
     }
     const documents = documentTree(step.documents, context.now);
     await copyFiles(draft, documents, await documents.matches(), rules);
@@ -87,7 +102,7 @@ async function scratchDisk(disks: Scratch[]): Promise<Scratch> {
   return disk;
 }
 
-function archiveOf(tree: StepSource["tree"], { node, name }: Match<TreeNode>) {
+function archiveOf(tree: SourceTree, { node, name }: Match<TreeNode>) {
   return node.type === "file" ? openArchive(toText(name), () => tree.content(node)) : undefined;
 }
 
@@ -104,41 +119,11 @@ async function unpack(
   await copyFiles(draft, tree, [{ name: "", node: await tree.root(), names: [] }], rules);
 }
 
-async function findAll(
-  { tree }: StepSource,
-  { sources, destination, documents }: CopyStep,
-): Promise<Match<TreeNode>[]> {
-  const found = await Promise.all(
-    sources.map(async (source) => {
-      const path = parseSourcePath(source);
-      const matches = await findSources(tree, path);
-      if (matches.length > 0 || (path.hasWildcard && sources.length > 1)) return matches;
-      throw new UsageError(`${source} is not in ${tree.name}`, {
-        hint: tree.keepsOwners
-          ? "Look at what the stage makes."
-          : "Paths are below the context; .dockerignore leaves some out.",
-      });
-    }),
-  );
-  const matches = found.flat();
-  if (matches.length + documents.length === 0)
-    throw new UsageError(`no file in ${tree.name} matches ${sources.join(" ")}`);
-  if (matches.length + documents.length > 1 && !isFolderName(destination)) {
-    throw new UsageError(`${destination} must be a folder, for there are several sources`, {
-      hint: "End the destination with a slash.",
-    });
-  }
-  return matches;
-}
-
-function requireSupported(step: CopyStep): void {
-  const what = [
-    step.parents && "--parents",
-    step.checksum !== undefined && "--checksum",
-    step.keepGitDir && "--keep-git-dir",
-  ].find(Boolean);
-  if (what) throw new UsageError(`${step.kind.toUpperCase()} ${what} is not supported`);
-  const remote = step.sources.find((source) => addSource(source).kind !== "path");
-  if (remote !== undefined)
-    throw new UsageError(`ADD of ${remote} is not supported: only files of the context can be added`);
+function requireFolder({ sources, destination, documents, parents }: CopyStep, files: readonly CopyFiles[]): void {
+  const count = files.reduce((sum, { matches }) => sum + matches.length, documents.length);
+  if (count === 0) throw new UsageError(`no file matches ${sources.join(" ")}`);
+  if (count === 1 || parents || isFolderName(destination)) return;
+  throw new UsageError(`${destination} must be a folder, for there are several sources`, {
+    hint: "End the destination with a slash.",
+  });
 }

@@ -1,4 +1,5 @@
 import type { EgressPolicy } from "../../network/index.js";
+import type { Remote } from "../../remote/index.js";
 import type { LayerStore } from "../../rootfs/index.js";
 import type { StepCache, StepResult } from "../cache.js";
 import type { BuildMachines } from "../machine.js";
@@ -15,6 +16,8 @@ export interface StepContext extends MountContext {
   useCache: boolean;
   layers: LayerStore;
   egress: EgressPolicy;
+  /** What ADD fetches. */
+  remote: Remote;
   onOutput: (stream: "stdout" | "stderr", bytes: Buffer) => void;
 }
 

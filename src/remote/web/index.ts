@@ -1,0 +1,3 @@
+export { type Download, type DownloadOptions, Downloads } from "./downloads.js";
+export type { WebLimits } from "./limits.js";
+export { shownUrl, WebClient, type WebRequest, type WebResponse } from "./web-client.js";
