@@ -2,7 +2,14 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { UsageError } from "../errors.js";
-import { ensureLayers, isName, METADATA_FILE, readMetadata, type SnapshotMetadata } from "../image/index.js";
+import {
+  ensureLayers,
+  isName,
+  METADATA_FILE,
+  namedFolder,
+  readMetadata,
+  type SnapshotMetadata,
+} from "../image/index.js";
 import {
   formatPlatform,
   hostPlatform,
@@ -17,7 +24,6 @@ import {
 } from "../oci/index.js";
 import type { LongWork } from "../progress.js";
 import type { StoredLayer } from "../rootfs/index.js";
-import { home } from "../store/index.js";
 import type { History, ImageState } from "./image-state.js";
 
 /** How images that a build begins with are found. */
@@ -46,7 +52,7 @@ export function emptyImage(platform: Platform): ImageState {
  * @throws ImageError, ImageNotFoundError, RegistryAuthError, RegistryUnreachableError; UsageError for a snapshot of what had run
  */
 export async function openBase(text: string, platform: Platform, options: BaseOptions): Promise<Base> {
-  const folder = isName(text) ? join(options.snapshotsDir ?? home().snapshots, text) : undefined;
+  const folder = isName(text) ? namedFolder(text, options.snapshotsDir) : undefined;
   if (folder !== undefined && (await isThere(join(folder, METADATA_FILE)))) {
     return snapshotState(text, await readMetadata(folder), platform);
   }

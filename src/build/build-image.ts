@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Writable } from "node:stream";
 import {
   type BuildScope,
   buildScope,
@@ -21,7 +22,7 @@ import type { BuildProgress } from "./build-progress.js";
 import { BuildSession } from "./build-session.js";
 import type { ImageState } from "./image-state.js";
 import { type BuildOptions, sourceDateEpoch } from "./options.js";
-import { type BuildOutput, imageNames, type WrittenOutput, writeOutput } from "./output/index.js";
+import { type BuildOutput, imageNames, STDOUT, type WrittenOutput, writeOutput } from "./output/index.js";
 import { bakeResult, namesOf } from "./result.js";
 
 /** A finished build. */
@@ -57,6 +58,8 @@ export interface ExportOptions extends BuildOptions {
    * build argument or the variable `SOURCE_DATE_EPOCH` says.
    */
   sourceDateEpoch?: number | undefined;
+  /** Where the destination `-` leads; by default this process's standard output. */
+  stdout?: Writable | undefined;
 }
 
 /** A build that was written to files. */
@@ -66,19 +69,29 @@ export interface ExportedBuild {
 }
 
 /**
- * Builds as {@link buildImage} does, and writes the image to files or folders instead of baking it. Its first name is what an archive calls it.
+ * Builds as {@link buildImage} does, and writes the image to files or folders instead of baking it. Its names are those that an archive has.
  * @throws as {@link buildImage}, CopyError
  */
 export async function exportBuild(options: ExportOptions): Promise<ExportedBuild> {
-  const { outputs, names = [], signal, onProgress } = options;
-  const [name, second] = names;
-  if (second !== undefined) throw new UsageError(`an archive has one name, not ${names.join(" and ")}`);
-  imageNames(name);
+  const { outputs, names = [], stdout = process.stdout, signal, onProgress } = options;
+  imageNames(names);
+  checkStdout(outputs, stdout);
   const latest = options.sourceDateEpoch ?? sourceDateEpoch(options);
   return whenBuilt(options, async (state, { total, cached }) => {
     const written: WrittenOutput[] = [];
-    for (const output of outputs) written.push(await writeOutput(state, output, { name, latest, signal, onProgress }));
+    for (const output of outputs)
+      written.push(await writeOutput(state, output, { names, latest, stdout, signal, onProgress }));
     return { outputs: written, steps: { total, cached } };
+  });
+}
+
+/** @throws UsageError when nothing could take what is written to standard output */
+function checkStdout(outputs: readonly BuildOutput[], stdout: Writable): void {
+  const toStdout = outputs.filter(({ dest }) => dest === STDOUT);
+  if (toStdout.length > 1) throw new UsageError("two outputs cannot both go to standard output");
+  if (toStdout.length === 0 || !("isTTY" in stdout && stdout.isTTY)) return;
+  throw new UsageError(`type=${toStdout[0]?.type} would be written to the terminal`, {
+    hint: "Redirect standard output to a file or a pipe, or write dest=PATH.",
   });
 }
 

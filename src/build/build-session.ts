@@ -8,6 +8,7 @@ import {
   type PlannedStage,
   planBuild,
   type Source,
+  type Stage,
 } from "../dockerfile/index.js";
 import { UsageError } from "../errors.js";
 import { openRuntime } from "../machine/index.js";
@@ -77,7 +78,11 @@ export class BuildSession implements Disposable {
 
   /** Opens the images that stages begin with and evaluates every stage, so that mistakes show before anything is done. */
   async plan(): Promise<{ plan: BuildPlan; evaluated: EvaluatedStage[] }> {
-    const { target } = this.#options;
+    const { target, noCacheFilter = [] } = this.#options;
+    for (const text of noCacheFilter) {
+      if (this.scope.file.stages.some((stage) => isNamedBy([text], stage))) continue;
+      throw new UsageError(`there is no stage ${text} to be run anew`, { hint: "Name stages of the Dockerfile." });
+    }
     const first = planBuild(this.scope, { target });
     const triggers = await this.#triggers(first);
     const plan = triggers.size === 0 ? first : planBuild(this.scope, { target, triggers });
@@ -137,11 +142,11 @@ export class BuildSession implements Disposable {
   }
 
   stepContext(planned: PlannedStage, number: number, signal: AbortSignal): StepContext {
-    const { noCache = false, egress = DEFAULT_EGRESS, secrets = {}, onProgress } = this.#options;
+    const { noCache = false, noCacheFilter = [], egress = DEFAULT_EGRESS, secrets = {}, onProgress } = this.#options;
     return {
       machines: () => this.#openMachines(),
       cache: this.#cache,
-      useCache: !noCache,
+      useCache: !noCache && !isNamedBy(noCacheFilter, planned.stage),
       layers: this.#layers,
       egress,
       remote: this.#remote,
@@ -173,4 +178,9 @@ export class BuildSession implements Disposable {
     const tree = new LayerTree(`the ${source.kind} ${from}`, paths);
     return { tree, key: filesKey(image), layers: image.layers, [Symbol.dispose]: () => tree[Symbol.dispose]() };
   }
+}
+
+/** Whether one of the texts is the stage's name or index. */
+function isNamedBy(texts: readonly string[], { name, index }: Stage): boolean {
+  return texts.some((text) => text === String(index) || text.toLowerCase() === name?.toLowerCase());
 }

@@ -24,6 +24,8 @@ export interface BuildOptions extends LongWork {
   target?: string | undefined;
   /** Runs everything anew. What comes of it is remembered all the same. */
   noCache?: boolean | undefined;
+  /** Names or indexes of stages whose instructions are run anew. */
+  noCacheFilter?: readonly string[] | undefined;
   /** Labels of the image, on top of those of the Dockerfile. */
   labels?: Readonly<Record<string, string>> | undefined;
   platform?: string | undefined;

@@ -1,6 +1,6 @@
-import { basename, resolve } from "node:path";
+import { resolve } from "node:path";
 import { UsageError } from "../errors.js";
-import { type BakeSource, bakeOnce, checkName, Image, runConfigurationOf } from "../image/index.js";
+import { type BakeSource, bakeOnce, checkName, Image, nameOfFolder, runConfigurationOf } from "../image/index.js";
 import type { Runtime } from "../machine/index.js";
 import { formatPlatform } from "../oci/index.js";
 import type { StoredLayer } from "../rootfs/index.js";
@@ -39,10 +39,10 @@ export async function bakeResult(
     folders.push(await bakeOnce(runtime, source, { name, memoryMiB, vcpus, snapshotsDir, signal, onProgress }));
   }
   const image = await Image.fromSnapshot(folders[0] ?? "", { signal });
-  return { image, id: digest, names: folders.map((folder) => basename(folder)) };
+  return { image, id: digest, names: folders.map(nameOfFolder) };
 }
 
 /** The names of the snapshots; without any, one that bakeOnce makes of the context's. @throws UsageError */
 export function namesOf({ names = [] }: Pick<BuildOptions, "names">): (string | undefined)[] {
-  return names.length === 0 ? [undefined] : [...new Set(names)].map(checkName);
+  return names.length === 0 ? [undefined] : [...new Set(names.map(checkName))];
 }

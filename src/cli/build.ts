@@ -13,6 +13,7 @@ import {
   parseSecret,
   type RegistryAuth,
   type SecretSource,
+  UsageError,
 } from "../index.js";
 import { onInterrupt } from "./interrupt.js";
 import {
@@ -36,6 +37,8 @@ interface BuildFlags {
   secret?: string[];
   target?: string;
   cache: boolean;
+  /** Commander takes what begins with no- for the opposite of it. */
+  cacheFilter: string[];
   label?: string[];
   iidfile?: string;
   output?: string[];
@@ -57,6 +60,7 @@ const EXAMPLES = `
 Examples:
   supermachine build -t hello . && supermachine run hello
   supermachine build -t app --build-arg VERSION=1.2 -f docker/Dockerfile .
+  supermachine build -t app:1.0 -t registry.example/team/app:latest . && supermachine run app:1.0
   supermachine build -t app:1.0 -o type=oci,dest=app.tar . && skopeo inspect oci-archive:app.tar
   supermachine build -o bin --target artifacts .
   supermachine build -t tests --target test --no-egress .
@@ -76,11 +80,12 @@ export function buildCommand(): Command {
     )
     .option("--target <stage>", "the stage to build (default: the last one)")
     .option("--no-cache", "run every instruction anew")
+    .addOption(noCacheFilterOption())
     .option("--label <name=value>", "add a label to the image", collect)
     .option("--iidfile <path>", "write the image's id to a file")
     .option(
       "-o, --output <spec>",
-      "write type=oci|docker|tar|local|erofs,dest=PATH instead of a snapshot; repeatable",
+      "write type=oci|docker|tar|local|squashfs|erofs,dest=PATH|- instead of a snapshot; repeatable",
       collect,
     )
     .option("--metadata-file <path>", "write what was made to a file, as JSON")
@@ -102,6 +107,11 @@ function progressOption(): Option {
   return new Option("--progress <style>", "how to show progress, on stderr").choices(styles).default("auto");
 }
 
+function noCacheFilterOption(): Option {
+  const option = new Option("--no-cache-filter <stages>", "run the instructions of these stages anew; comma-separated");
+  return option.argParser(collect).default([], "none");
+}
+
 function secretOf(text: string): [string, SecretSource] {
   const { id, source } = parseSecret(text);
   return [id, source];
@@ -117,6 +127,7 @@ async function run(context: string, flags: BuildFlags): Promise<void> {
     labels: parseEnv(flags.label ?? []),
     target: flags.target,
     noCache: !flags.cache,
+    noCacheFilter: flags.cacheFilter.flatMap((text) => text.split(",")),
     memoryMiB: flags.memory,
     vcpus: flags.vcpus,
     platform: flags.platform,
@@ -127,6 +138,9 @@ async function run(context: string, flags: BuildFlags): Promise<void> {
   };
   const style = flags.quiet ? "quiet" : flags.progress;
   const outputs = flags.output?.map(parseBuildOutput);
+  if (flags.json && outputs?.some(({ dest }) => dest === "-")) {
+    throw new UsageError("standard output cannot have both JSON and an output", { hint: "Use --metadata-file." });
+  }
   const made = await withBuildProgress(style, (reports) =>
     outputs ? exported({ ...options, ...reports, outputs }) : baked({ ...options, ...reports }),
   );
@@ -134,7 +148,7 @@ async function run(context: string, flags: BuildFlags): Promise<void> {
   if (flags.iidfile !== undefined && id !== undefined) await writeFile(flags.iidfile, id);
   if (flags.metadataFile !== undefined) await writeFile(flags.metadataFile, `${JSON.stringify(facts, null, 2)}\n`);
   if (flags.json) printJson(facts);
-  else process.stdout.write(`${lines.join("\n")}\n`);
+  else for (const line of lines) process.stdout.write(`${line}\n`);
 }
 
 /** What a build has made, for people and for programs. */
@@ -152,5 +166,9 @@ async function baked(options: BuildOptions): Promise<Made> {
 async function exported(options: ExportOptions): Promise<Made> {
   const built = await exportBuild(options);
   const { outputs } = built;
-  return { id: outputs.find(({ id }) => id)?.id, lines: outputs.map(({ path }) => path), facts: built };
+  return {
+    id: outputs.find(({ id }) => id)?.id,
+    lines: outputs.map(({ path }) => path).filter((path) => path !== "-"),
+    facts: built,
+  };
 }

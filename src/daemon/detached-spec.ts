@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
 import { UsageError } from "../errors.js";
-import type { Image } from "../image/index.js";
+import { type Image, shortName } from "../image/index.js";
 import type { MountOptions } from "../mounts/index.js";
 import { checkPolicy, type EgressPolicy, type PublishOptions } from "../network/index.js";
 import type { CommandChanges } from "../vm/index.js";
@@ -100,9 +100,9 @@ export function detachedSpec(image: Image, options: DetachedOptions): Supervisor
   };
 }
 
-/** `python-0123456789ab`, a snapshot, becomes `python-a1b2c3`, a VM. */
+/** `python-0123456789ab`, a snapshot, becomes `python-a1b2c3`, a VM; `example.org/team/app:1.0` becomes `app-a1b2c3`. */
 function nameFor(image: Image): string {
-  const stem = image.name.replace(/-[0-9a-f]{12}$/, "").slice(0, 48);
+  const stem = shortName(image.name).slice(0, 48);
   return `${stem}-${randomBytes(3).toString("hex")}`;
 }
 

@@ -1,10 +1,8 @@
-import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import * as v from "valibot";
 import { UsageError, VmError } from "../errors.js";
 import type { ProcessInfo } from "../guest/index.js";
-import { checkName } from "../image/index.js";
-import { home } from "../store/index.js";
+import { namedFolder } from "../image/index.js";
 import { ask, openExec } from "./control-client.js";
 import { RemoteCopy, type RemoteCopyOptions, type RemoteCopyResult } from "./copy.js";
 import { recordEvent } from "./events.js";
@@ -118,7 +116,7 @@ export class RunningVm {
    * @throws UsageError when the name is taken, VmError for a VM with volumes
    */
   async snapshot(name: string, signal?: AbortSignal): Promise<string> {
-    const folder = join(home().snapshots, checkName(name));
+    const folder = namedFolder(name);
     await ask(await this.#socket(), "POST", "/snapshot", { body: { folder }, timeoutMs: SNAPSHOT_TIMEOUT_MS, signal });
     return folder;
   }

@@ -1,4 +1,4 @@
-import type { Image } from "../image/index.js";
+import { type Image, shortName } from "../image/index.js";
 import { type EdgeOptions, HttpEdge } from "./http-edge.js";
 import type { ServiceOptions } from "./options.js";
 import { pooledWorkers, type VmWorkerOptions } from "./pooled-workers.js";
@@ -27,11 +27,6 @@ export async function serve(image: Image, options: ServeOptions = {}): Promise<H
 
 /** Serves one more image on the port of an edge, as `NAME.localhost`. @throws UsageError when the name is taken */
 export function serveAlso(edge: HttpEdge, image: Image, options: Omit<ServeOptions, keyof EdgeOptions> = {}): void {
-  const { name = serviceName(image), workers = 1 } = options;
+  const { name = shortName(image.name), workers = 1 } = options;
   edge.add(name, pooledWorkers(image, workers, options), options);
-}
-
-/** `python-0123456789ab`, a snapshot with a name of its own making, is `python`. */
-function serviceName({ name }: Image): string {
-  return name.replace(/-[0-9a-f]{12}$/, "");
 }

@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { CacheMissError, UsageError } from "../errors.js";
 import { ensureTemplate, findTemplate, type Machine, type Runtime, type Template } from "../machine/index.js";
 import type { LongWork } from "../progress.js";
@@ -11,15 +11,8 @@ import { bake } from "./bake.js";
 import { keepBaked, snapshotId } from "./baked.js";
 import { settingsKey } from "./guest-settings.js";
 import { readMetadata, type SnapshotMetadata } from "./metadata.js";
-import {
-  type BakeIdentity,
-  type BakeOptions,
-  bakeKey,
-  checkName,
-  DEFAULT_HOSTNAME,
-  defaultName,
-  sizeOf,
-} from "./options.js";
+import { checkName, namedFolder } from "./name.js";
+import { type BakeIdentity, type BakeOptions, bakeKey, DEFAULT_HOSTNAME, defaultName, sizeOf } from "./options.js";
 import { exposedPort, readyOf } from "./ready.js";
 import { warmupTagOf } from "./warm-up.js";
 
@@ -108,7 +101,7 @@ export async function bakeOnce(runtime: Runtime, source: BakeSource, asked: Bake
 /** Name and folder of the snapshot with this key. */
 export function snapshotPlace(reference: string, key: string, options: BakeOptions): { name: string; folder: string } {
   const name = options.name === undefined ? defaultName(reference, key) : checkName(options.name);
-  return { name, folder: join(snapshotsFolder(options), name) };
+  return { name, folder: namedFolder(name, snapshotsFolder(options)) };
 }
 
 /** Where snapshots are kept. */

@@ -18,7 +18,7 @@ import {
 import type { LongWork } from "../progress.js";
 import { openSnapshot } from "./artifact/snapshot-origin.js";
 import { METADATA_FILE } from "./metadata.js";
-import { snapshotFolder } from "./options.js";
+import { snapshotFolder } from "./name.js";
 
 /** What of an image is copied, and where it is read. */
 export interface CopySourceOptions extends LongWork {

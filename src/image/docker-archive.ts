@@ -17,8 +17,9 @@ import { decompress } from "../rootfs/index.js";
  * Writes what `docker save` did before version 25, and what every `docker load` reads: the config and the unpacked layers,
  * named after their digests, and `manifest.json` that lists them.
  */
-export function openDockerArchiveTarget(file: FileHandle, name: string, { full }: ImageNames): ImageTarget {
+export function openDockerArchiveTarget(file: FileHandle, name: string, names: readonly ImageNames[]): ImageTarget {
   const tar = new TarWriter(file);
+  const tags = names.flatMap(({ full }) => full ?? []);
   /** Names in the archive, by the blob's digest. */
   const files = new Map<string, string>();
   const written = new Set<string>();
@@ -50,7 +51,7 @@ export function openDockerArchiveTarget(file: FileHandle, name: string, { full }
       const pathOf = ({ digest }: { digest: string }) => files.get(digest) ?? "";
       const image = {
         Config: pathOf(config),
-        RepoTags: full === undefined ? null : [full],
+        RepoTags: tags.length === 0 ? null : tags,
         Layers: layers.map(pathOf),
       };
       await tar.addBytes("manifest.json", Buffer.from(JSON.stringify([image])));

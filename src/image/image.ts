@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { stat } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { UsageError } from "../errors.js";
 import type { SessionIdentity } from "../guest/index.js";
 import {
@@ -28,14 +28,8 @@ import { snapshotId, takeBaked } from "./baked.js";
 import { runtimeOf } from "./bundle/open-bundle.js";
 import { loadSnapshot, requireLayers } from "./load-snapshot.js";
 import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
-import {
-  type BakeOptions,
-  checkName,
-  DEFAULT_GUEST_PORT,
-  DEFAULT_HOSTNAME,
-  isName,
-  snapshotFolder,
-} from "./options.js";
+import { checkName, isName, nameOfFolder, snapshotFolder } from "./name.js";
+import { type BakeOptions, DEFAULT_GUEST_PORT, DEFAULT_HOSTNAME } from "./options.js";
 import { type AcquireVmOptions, defaultPool, Pool } from "./pool.js";
 import type { Ready } from "./ready.js";
 import { requireBakedAs } from "./required-options.js";
@@ -248,7 +242,7 @@ export class Image {
     if (await exists(folder)) throw new UsageError(`${folder} is there already`, { hint: "Name a new folder." });
     // Whatever runs in it is in the snapshot: nothing is started anew with its VMs.
     const taken = {
-      name: basename(folder),
+      name: nameOfFolder(folder),
       key: randomUUID(),
       ...own,
       ready: "start" as const,

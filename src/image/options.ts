@@ -1,10 +1,9 @@
 import { createHash } from "node:crypto";
-import { basename, join, resolve } from "node:path";
+import { basename } from "node:path";
 import { UsageError } from "../errors.js";
 import type { EgressPolicy } from "../network/index.js";
 import type { ImageConfig, PullPolicy, RegistryAuth } from "../oci/index.js";
 import type { LongWork } from "../progress.js";
-import { home, isEntry } from "../store/index.js";
 import { parseEnv, type Rlimits, type RunConfiguration, resourceLimits } from "../vm/index.js";
 import type { GuestSettings } from "./guest-settings.js";
 import type { Ready } from "./ready.js";
@@ -77,7 +76,6 @@ const DEFAULT_MEMORY_MIB = 256;
 const LEAST_MEMORY_MIB = 128;
 const MOST_MEMORY_MIB = 1 << 20;
 const MOST_VCPUS = 64;
-const NAME = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,127}$/;
 
 /** @throws UsageError when the guest could not have this size */
 export function sizeOf(options: BakeOptions): { memoryMiB: number; vcpus: number } {
@@ -161,19 +159,6 @@ export function foreignStateOf({ foreignState }: BakeOptions): ForeignState {
   throw new UsageError(`the foreign state ${JSON.stringify(asked)} is not known`, { hint: "It is restore or bake." });
 }
 
-/** @throws UsageError when `name` cannot be a snapshot's name */
-export function checkName(name: string): string {
-  if (isName(name)) return name;
-  throw new UsageError(`${JSON.stringify(name)} cannot be a snapshot's name`, {
-    hint: "A name has letters, digits, dots, dashes and underscores, starts with a letter or digit, and does not end in .lock or .partial.",
-  });
-}
-
-/** Whether a text that a user typed could be a snapshot's name. */
-export function isName(text: string): boolean {
-  return NAME.test(text) && isEntry(text);
-}
-
 /** What a bake brings about beyond the assembled root. */
 export interface BakedState {
   ready: Ready;
@@ -217,13 +202,4 @@ export function defaultName(reference: string, key: string): string {
 
 function absolute(path: string): string {
   return path.startsWith("/") ? path : `/${path}`;
-}
-
-/** The folder of the snapshot that `text` may name or lead to. No image's name begins like a path. */
-export function snapshotFolder(
-  text: string,
-  { snapshotsDir }: { snapshotsDir?: string | undefined },
-): string | undefined {
-  if (/^\.{0,2}\//.test(text)) return resolve(text);
-  return isName(text) ? join(snapshotsDir ?? home().snapshots, text) : undefined;
 }

@@ -50,13 +50,14 @@ export async function saveImage(source: string, destination: string, options: Sa
   await requirePlace(path, format);
   const { origin, name } = await openCopySource(source, options);
   await using from = origin;
-  return await saveOrigin(from, path, { format, names: namesOf(options, name), all, platform, signal, onProgress });
+  return await saveOrigin(from, path, { format, names: [namesOf(options, name)], all, platform, signal, onProgress });
 }
 
 /** How {@link saveOrigin} saves. */
 export interface SaveOriginOptions extends Pick<CopyOptions, "all" | "platform" | "signal" | "onProgress"> {
   format: SaveFormat;
-  names: ImageNames;
+  /** At least one. */
+  names: readonly ImageNames[];
 }
 
 /** The same with an image that is open. @param destination where nothing is, or a file that is replaced by a file */
@@ -84,7 +85,7 @@ async function openPlace(
   partial: string,
   path: string,
   format: SaveFormat,
-  names: ImageNames,
+  names: readonly ImageNames[],
 ): Promise<AsyncDisposable & { target: ImageTarget }> {
   if (format === "oci-layout") {
     const target = await openLayoutTarget(partial, names);

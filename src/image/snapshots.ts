@@ -4,7 +4,7 @@ import { ImageNotFoundError } from "../errors.js";
 import { CAPTURE_FILES } from "../machine/index.js";
 import { acquireLock, home, isEntry } from "../store/index.js";
 import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
-import { checkName } from "./options.js";
+import { namedFolder } from "./name.js";
 
 /** A snapshot in the store. */
 export interface SnapshotSummary {
@@ -31,7 +31,7 @@ export async function listImages(folder = home().snapshots): Promise<SnapshotSum
 
 /** Removes a snapshot by its name. VMs that run from it are not disturbed. @throws ImageNotFoundError */
 export async function removeImage(name: string, folder = home().snapshots): Promise<void> {
-  const path = join(folder, checkName(name));
+  const path = namedFolder(name, folder);
   await using _lock = await acquireLock(`${path}.lock`);
   // The metadata goes first: without it a half-removed folder is no snapshot any more.
   await rm(join(path, METADATA_FILE)).catch((cause: NodeJS.ErrnoException) => {

@@ -1,5 +1,5 @@
 import { ImageError, ImageNotFoundError, UsageError } from "../errors.js";
-import { listImages, removeImage, type SnapshotSummary } from "../image/index.js";
+import { checkName, isName, listImages, removeImage, type SnapshotSummary } from "../image/index.js";
 import { forgetTag, formatImageSource, parseImageSource } from "../oci/index.js";
 
 /** `sha256:` with at least six hexadecimal digits, or twelve and more of them alone: what `images` shows. */
@@ -38,7 +38,8 @@ export async function removeImages(names: readonly string[], options: RemoveOpti
 }
 
 function choose(name: string, images: readonly SnapshotSummary[], force: boolean): SnapshotSummary[] {
-  const named = images.filter((image) => image.name === name);
+  const own = isName(name) ? checkName(name) : name;
+  const named = images.filter((image) => image.name === own);
   if (named.length > 0) return named;
   const byDigest = DIGEST.test(name) ? images.filter((image) => hasDigest(image, name)) : [];
   const found = byDigest.length > 0 ? byDigest : images.filter((image) => isReference(image, name));

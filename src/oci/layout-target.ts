@@ -18,7 +18,7 @@ export interface ImageNames {
 }
 
 /** Writes an OCI image layout (image specification 1.1, image-layout.md) into a folder that is not there yet. */
-export async function openLayoutTarget(folder: string, names: ImageNames): Promise<ImageTarget> {
+export async function openLayoutTarget(folder: string, names: readonly ImageNames[]): Promise<ImageTarget> {
   await mkdir(folder, { recursive: true });
   const write = async (path: string, bytes: Uint8Array | string) => {
     await mkdir(dirname(join(folder, path)), { recursive: true });
@@ -53,7 +53,7 @@ export async function openLayoutTarget(folder: string, names: ImageNames): Promi
 }
 
 /** Writes a tar file of an OCI image layout. A tar file is written from front to back, so its blobs come one by one. */
-export function openArchiveTarget(file: FileHandle, name: string, names: ImageNames): ImageTarget {
+export function openArchiveTarget(file: FileHandle, name: string, names: readonly ImageNames[]): ImageTarget {
   const tar = new TarWriter(file);
   const put = (document: OutgoingDocument) => tar.addBytes(pathOf(document.digest), document.bytes);
   return {
@@ -84,13 +84,17 @@ export async function* contentOf(blob: OutgoingBlob, { signal, onBytes }: PutOpt
   }
 }
 
-function indexOf({ mediaType, digest, bytes, artifactType }: OutgoingDocument, { tag, full }: ImageNames): string {
-  const annotations = {
-    "org.opencontainers.image.ref.name": tag,
-    ...(full !== undefined && { "io.containerd.image.name": full }),
-  };
-  const root = { mediaType, digest, size: bytes.length, ...(artifactType && { artifactType }), annotations };
-  return JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: [root] });
+/** An image with several names is in it as often, as BuildKit writes it. */
+function indexOf({ mediaType, digest, bytes, artifactType }: OutgoingDocument, names: readonly ImageNames[]): string {
+  const root = { mediaType, digest, size: bytes.length, ...(artifactType && { artifactType }) };
+  const manifests = names.map(({ tag, full }) => {
+    const annotations = {
+      "org.opencontainers.image.ref.name": tag,
+      ...(full !== undefined && { "io.containerd.image.name": full }),
+    };
+    return { ...root, annotations };
+  });
+  return JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests });
 }
 
 function pathOf(digest: Digest): string {

@@ -29,13 +29,27 @@ test("build, then run: the image is there under its name, and what is found agai
   const text = `FROM oci-archive:${archive}\nARG NAME\nCOPY greeting /\nRUN echo "$NAME" >> /greeting\nCMD ["cat", "/greeting"]\n`;
   writeFileSync(join(context, "Dockerfile"), text);
   const iid = join(context, "iid");
-  const argv = ["build", "-t", "hello", "--build-arg", "NAME=you", "--iidfile", iid, context];
+  const argv = [
+    "build",
+    "-t",
+    "hello:latest",
+    "-t",
+    "registry.example/team/hello:1.0",
+    "--build-arg",
+    "NAME=you",
+    "--iidfile",
+    iid,
+    context,
+  ];
   const built = await supermachine(argv);
-  expect(built).toMatchObject({ exitCode: 0, stdout: "hello" });
+  expect(built).toMatchObject({ exitCode: 0, stdout: "hello\nregistry.example/team/hello:1.0" });
   expect(built.stderr).toContain("#2 [0 2/2] RUN echo");
   expect(readFileSync(iid, "utf8")).toMatch(/^sha256:[0-9a-f]{64}$/);
   expect(await supermachine(["run", "hello"])).toMatchObject({ exitCode: 0, stdout: "hello\nyou" });
   expect((await supermachine(argv)).stderr).toContain("#2 cached");
+  const tagged = "registry.example/team/hello:1.0";
+  expect(await supermachine(["run", tagged, "--", "echo", "tagged"])).toMatchObject({ stdout: "tagged" });
+  expect(await supermachine(["rmi", tagged, "docker.io/library/hello"])).toMatchObject({ stdout: `${tagged}\nhello` });
   const [archivePath, metadata] = [join(context, "out.tar"), join(context, "metadata.json")];
   const output = ["-o", `type=oci,dest=${archivePath}`, "--metadata-file", metadata, "--build-arg", "NAME=you"];
   expect(await supermachine(["build", "-t", "org/app:1.0", ...output, context])).toMatchObject({ stdout: archivePath });

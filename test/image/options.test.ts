@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { UsageError } from "../../src/errors.js";
-import { bakeKey, checkName, defaultName, isName, runConfigurationOf, sizeOf } from "../../src/image/options.js";
+import { isName } from "../../src/image/name.js";
+import { bakeKey, defaultName, runConfigurationOf, sizeOf } from "../../src/image/options.js";
 import type { ImageContent } from "../../src/oci/index.js";
-import { isEntry } from "../../src/store/index.js";
 
 describe("the size of a guest", () => {
   test("is 256 MiB and one processor when nothing is said", () => {
@@ -104,33 +104,6 @@ describe("the run configuration", () => {
     expect(runConfigurationOf(image, { workdir: "app" }).workdir).toBe("/app");
     expect(runConfigurationOf({ config: { ...empty, WorkingDir: "srv" } }, {}).workdir).toBe("/srv");
   });
-});
-
-describe("a snapshot's name", () => {
-  test.each(["a", "7", "python-0123456789ab", "Python_3.12", "a.b", "x".repeat(128), "a.locked", "partial", "lock"])(
-    "can be %s",
-    (name) => {
-      expect(checkName(name)).toBe(name);
-      expect(isName(name)).toBe(true);
-    },
-  );
-
-  test.each(["", ".", "..", ".a", "-a", "_a", "a/b", "a b", "a:b", "ä", "a\n", "a\0", "x".repeat(129)])(
-    "cannot be %j",
-    (name) => {
-      expect(isName(name)).toBe(false);
-      expect(() => checkName(name)).toThrow(UsageError);
-    },
-  );
-
-  test.each(["a.lock", "a.partial", "a.old.partial"])(
-    "cannot be %s, which the store takes for something of its own",
-    (name) => {
-      expect(isEntry(name)).toBe(false);
-      expect(isName(name)).toBe(false);
-      expect(() => checkName(name)).toThrow(UsageError);
-    },
-  );
 });
 
 describe("the name of a bake that was given none", () => {

@@ -88,7 +88,7 @@ describe("removing", () => {
     expect(readdirSync(store).sort()).toEqual(["a-file", "empty", "good"]);
   });
 
-  test.each(["../outside", "..", ".", "", "/etc", "a/b", "a\0", "good/../good"])(
+  test.each(["../outside", "..", ".", "", "/etc", "a\0", "good/../good"])(
     "never leaves the folder: %j",
     async (name) => {
       putSnapshot(store, "good");

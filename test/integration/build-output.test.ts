@@ -1,9 +1,20 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type BuildOutput, exportBuild } from "../../src/index.js";
+import { type BuildOutput, exportBuild, parseBuildOutput } from "../../src/index.js";
 import { freshHome } from "../support/test-home.js";
 
 /** Needs no machine: what is tested is how a build is written. */
@@ -116,6 +127,41 @@ describe("a build is written", () => {
     expect((await inspected(`oci-archive:${folder}/out`)).config.created).toBe("1970-01-01T00:00:05Z");
   });
 
+  test("with all of its names", async () => {
+    const names = ["app:1.0", "registry.example/team/app"];
+    await write({ type: "docker", dest: "docker.tar" }, { names });
+    const listed = await execa("tar", ["-xOf", join(folder, "docker.tar"), "manifest.json"]);
+    const full = ["docker.io/library/app:1.0", "registry.example/team/app:latest"];
+    expect(JSON.parse(listed.stdout)[0].RepoTags).toEqual(full);
+    await write({ type: "oci", dest: "oci.tar" }, { names });
+    const tags = ["1.0", "latest"].map((tag) => inspected(`oci-archive:${folder}/oci.tar:${tag}`));
+    const [one, two] = await Promise.all(tags);
+    expect(one?.manifest).toEqual(two?.manifest);
+  });
+
+  test("to standard output, after a squashfs image in the same build", async () => {
+    const [stdout, archive] = [new PassThrough(), join(folder, "piped.tar")];
+    const received = pipeline(stdout, createWriteStream(archive));
+    const outputs = [{ type: "squashfs", dest: join(folder, "image.squashfs") } as const, parseBuildOutput("-")];
+    const how = { context, dockerfile: DOCKERFILE, sourceDateEpoch: 1_000_000_000, stdout };
+    const written = await exportBuild({ ...how, outputs });
+    stdout.end();
+    await received;
+    expect(written.outputs.map(({ path }) => path)).toEqual([join(folder, "image.squashfs"), "-"]);
+    const names = ["one", "one/a", "one/link", "one/sub", "one/sub/c", "two", "two/b"];
+    const listed = await execa("tar", ["-tf", archive]);
+    expect(
+      listed.stdout
+        .split("\n")
+        .map((name) => name.replace(/\/$/, ""))
+        .sort(),
+    ).toEqual(expect.arrayContaining(names));
+    const image = await execa("unsquashfs", ["-lln", "-UTC", join(folder, "image.squashfs")]);
+    const lines = image.stdout.split("\n").map((line) => line.replace(/ +/g, " "));
+    expect(lines).toContain("-rw-r--r-- 3/4 6 2001-09-09 01:46 squashfs-root/one/a");
+    expect(lines).toContain("lrwxrwxrwx 0/0 5 2001-09-09 01:46 squashfs-root/one/link -> sub/c");
+  });
+
   test("into a folder, which has to be empty", async () => {
     await write({ type: "local" });
     expect(readFileSync(join(folder, "out/one/link"), "utf8")).toBe("third\n");
@@ -125,7 +171,8 @@ describe("a build is written", () => {
   test("not at all when its destination or its name cannot be, and a failing build leaves nothing", async () => {
     mkdirSync(join(folder, "there"));
     await expect(write({ type: "oci", dest: "there" })).rejects.toThrow("is there already");
-    await expect(write({ type: "oci" }, { names: ["a", "b"] })).rejects.toThrow("one name");
+    await expect(write({ type: "oci" }, { names: ["a", "B"] })).rejects.toThrow("lower case");
+    await expect(exportBuild({ context, outputs: ["-", "type=oci"].map(parseBuildOutput) })).rejects.toThrow("both");
     await expect(write({ type: "tar" }, { dockerfile: "FROM scratch\nCOPY missing /\n" })).rejects.toThrow("missing");
     expect(existsSync(join(folder, "out"))).toBe(false);
   });

@@ -1,2 +1,2 @@
-export { type BuildOutput, parseBuildOutput } from "./output.js";
+export { type BuildOutput, parseBuildOutput, STDOUT } from "./output.js";
 export { imageNames, type WrittenOutput, writeOutput } from "./write-output.js";

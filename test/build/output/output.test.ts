@@ -11,14 +11,19 @@ describe("an output", () => {
     ["type=oci,dest=x,tar=false,squash=true", { type: "oci", dest: "x", tar: false, squash: true }],
     ["type=docker,dest=x,squash=false", { type: "docker", dest: "x", squash: false }],
     ["type=erofs,dest=x", { type: "erofs", dest: "x" }],
+    ["type=squashfs,dest=-", { type: "squashfs", dest: "-" }],
+    ["-", { type: "tar", dest: "-" }],
+    ["type=tar", { type: "tar", dest: "-" }],
+    ["type=oci", { type: "oci", dest: "-" }],
   ])("%s", (text, expected) => {
     expect(parseBuildOutput(text)).toEqual(expected);
   });
 
   test.each<[string, string]>([
     ["", "is no setting"],
-    ["type=oci", "needs the path"],
-    ["-", "needs the path"],
+    ["type=docker", "needs the path"],
+    ["type=local,dest=-", "a folder cannot go to standard output"],
+    ["type=oci,tar=false", "a folder cannot go to standard output"],
     ["type=registry,dest=x", "its type is none of"],
     ["dest=x", "its type is none of"],
     ["type=tar,dest=x,dest=y", "dest is given twice"],
@@ -32,11 +37,13 @@ describe("an output", () => {
   });
 });
 
-test("the name of an image in an archive is docker's", () => {
-  expect(imageNames(undefined)).toEqual({ tag: "latest" });
-  expect(imageNames("app")).toEqual({ tag: "latest", full: "docker.io/library/app:latest" });
-  expect(imageNames("example.org/a/b:1.0")).toEqual({ tag: "1.0", full: "example.org/a/b:1.0" });
-  expect(() => imageNames(`app@sha256:${"a".repeat(64)}`)).toThrow(UsageError);
+test("the names of an image in an archive are docker's, each once", () => {
+  expect(imageNames([])).toEqual([{ tag: "latest" }]);
+  expect(imageNames(["app", "app:latest", "example.org/a/b:1.0"])).toEqual([
+    { tag: "latest", full: "docker.io/library/app:latest" },
+    { tag: "1.0", full: "example.org/a/b:1.0" },
+  ]);
+  expect(() => imageNames([`app@sha256:${"a".repeat(64)}`])).toThrow(UsageError);
 });
 
 test("SOURCE_DATE_EPOCH is an argument or a variable", () => {
