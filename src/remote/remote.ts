@@ -1,24 +1,36 @@
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { EgressPolicy } from "../network/index.js";
 import { once } from "../once.js";
+import { sweepScratch } from "../store/index.js";
+import { GitRepository, type GitRequest, PACK } from "./git/index.js";
 import { type Download, type DownloadOptions, Downloads, WebClient, type WebLimits } from "./web/index.js";
 
 /** What is fetched from elsewhere on this machine for builds, under their egress policy, and kept in a folder. */
 export class Remote implements AsyncDisposable {
+  readonly #folder: string;
   readonly #client: () => WebClient;
   readonly #downloads: () => Downloads;
-  #isOpen = false;
+  readonly #swept: () => Promise<void>;
+  readonly #open: AsyncDisposable[] = [];
 
   constructor(folder: string, policy: EgressPolicy, limits: Partial<WebLimits> = {}) {
+    this.#folder = folder;
     this.#client = once(() => {
-      this.#isOpen = true;
-      return new WebClient(policy, limits);
+      const client = new WebClient(policy, limits);
+      this.#open.push(client);
+      return client;
     });
     this.#downloads = once(() => new Downloads(join(folder, "downloads"), this.#client()));
+    this.#swept = once(async () => {
+      await mkdir(folder, { recursive: true });
+      await sweepScratch(folder, PACK);
+    });
   }
 
+  /** Ends all connections; repositories can no longer be read. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#isOpen) await this.#client()[Symbol.asyncDispose]();
+    for (const each of this.#open.splice(0).reverse()) await each[Symbol.asyncDispose]();
   }
 
   /**
@@ -27,5 +39,11 @@ export class Remote implements AsyncDisposable {
    */
   async download(url: URL, options: DownloadOptions = {}): Promise<Download> {
     return await this.#downloads().fetch(url, options);
+  }
+
+  /** A git repository, which nobody is asked for yet. Whoever opens it disposes of it. */
+  async repository(request: GitRequest): Promise<GitRepository> {
+    await this.#swept();
+    return new GitRepository({ client: this.#client(), folder: this.#folder }, request);
   }
 }

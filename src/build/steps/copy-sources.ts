@@ -3,7 +3,7 @@ import { UsageError } from "../../errors.js";
 import { once } from "../../once.js";
 import { stepKey } from "../cache.js";
 import { findSources, findWithParents, type Match, type SourceTree, type TreeNode } from "../tree/index.js";
-import { urlSource } from "./remote-sources.js";
+import { gitSource, urlSource } from "./remote-sources.js";
 import type { StepContext, StepSource } from "./step-context.js";
 
 /** One source of an instruction. */
@@ -24,6 +24,7 @@ export interface CopyFiles {
 export class CopySources implements AsyncDisposable {
   readonly #context: StepContext;
   readonly #step: CopyStep;
+  readonly #opened: AsyncDisposable[] = [];
   #local: Promise<StepSource & Disposable> | undefined;
 
   constructor(context: StepContext, step: CopyStep) {
@@ -34,6 +35,7 @@ export class CopySources implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const local = await this.#local?.catch(() => undefined);
     local?.[Symbol.dispose]();
+    for (const each of this.#opened.splice(0)) await each[Symbol.asyncDispose]();
   }
 
   all(): CopySource[] {
@@ -42,13 +44,17 @@ export class CopySources implements AsyncDisposable {
   }
 
   #open(source: AddSource): CopySource {
-    const { kind, unpack, checksum } = this.#step;
-    const { work, remote } = this.#context;
+    const { kind, unpack, checksum, keepGitDir } = this.#step;
+    const { work, remote, secrets } = this.#context;
     // As in BuildKit, what is here is unpacked unless told otherwise, and what is fetched only when told so.
     if (source.kind === "url") {
       return { ...urlSource(remote, source.url, { checksum, signal: work.signal }), unpacks: unpack ?? false };
     }
-    if (source.kind === "git") throw new UsageError(`ADD of ${source.remote} is not supported: it is a git repository`);
+    if (source.kind === "git") {
+      const opened = gitSource(remote, source, { checksum, keepGitDir, secrets, signal: work.signal });
+      this.#opened.push(opened);
+      return { ...opened, unpacks: false };
+    }
     return {
       key: () => this.#localKey(source.path),
       files: once(() => this.#localFiles(source.path)),
