@@ -3,7 +3,7 @@ import { type Accelerator, type Hypervisor, Qemu } from "../engine/index.js";
 import { UsageError } from "../errors.js";
 import { clone, type MemoryStrategy, procfs, RAM_COPY } from "../memory/index.js";
 import type { LongWork } from "../progress.js";
-import { home, sweepLeases, sweepPartials, sweepScratch } from "../store/index.js";
+import { home, sweepHalfMade, sweepLeases, sweepPartials, sweepScratch } from "../store/index.js";
 import { chooseAccelerator } from "./accelerators.js";
 
 /** What the device states of captures in memory end in, for the moment in which they are files. */
@@ -33,7 +33,13 @@ export async function openRuntime(work: LongWork = {}, brought?: BroughtGuest): 
   const { run, templates, assets: assetsFolder } = home();
   const assets = brought ? await assetsWith(brought, work) : await ensureAssets(work);
   const scratch = [RAM_COPY, DEVICE_STATE, COPY_DISK].map((extension) => sweepScratch(run, extension));
-  await Promise.all([sweepLeases(), ...scratch, sweepPartials(templates), sweepPartials(assetsFolder)]);
+  await Promise.all([
+    sweepLeases(),
+    sweepHalfMade(),
+    ...scratch,
+    sweepPartials(templates),
+    sweepPartials(assetsFolder),
+  ]);
   const hypervisor = new Qemu(assets.qemu.path, assets.qemu.version);
   const emulated = brought?.accelerator === "tcg" && !process.env.SUPERMACHINE_ACCEL;
   const accelerator = emulated ? "tcg" : await chooseAccelerator(assets, hypervisor, work);

@@ -1,5 +1,5 @@
 import { rename, rm, stat } from "node:fs/promises";
-import { listRoots, lockStore, readLeases, tryAcquireLock } from "../store/index.js";
+import { listRoots, lockStore, readLeases, sweepHalfMade, tryAcquireLock } from "../store/index.js";
 import { diskBytes } from "./disk-usage.js";
 import { findUnused, type Unused } from "./unused.js";
 
@@ -37,6 +37,7 @@ export async function prune(options: PruneOptions = {}): Promise<PruneResult> {
   const { dryRun = false } = options;
   const removed: Pruned[] = [];
   const trash: string[] = [];
+  if (!dryRun) await sweepHalfMade();
   {
     await using _store = await lockStore(options.signal);
     const isLeased = await readLeases();

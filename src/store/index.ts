@@ -1,3 +1,4 @@
+export { type HalfMade, sweepHalfMade, trackHalfMade } from "./half-made.js";
 export { type Home, home } from "./home.js";
 export { lease, lockStore, readLeases, sweepLeases } from "./lease.js";
 export { acquireLock, tryAcquireLock } from "./lock.js";

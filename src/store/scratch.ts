@@ -27,14 +27,22 @@ export async function openScratch(folder: string, extension: string): Promise<Sc
   };
 }
 
-/** Removes the scratch files whose owners have died. */
-export async function sweepScratch(folder: string, extension: string): Promise<void> {
+/** Removes the scratch files whose owners have died; each is passed to `before` first. */
+export async function sweepScratch(
+  folder: string,
+  extension: string,
+  before?: (path: string) => Promise<void>,
+): Promise<void> {
   const names = await readdir(folder).catch(() => [] as string[]);
   for (const name of names.filter((each) => each.endsWith(`.${extension}`))) {
     const path = join(folder, name);
     const lock = await tryAcquireLock(path + LOCK);
     if (!lock) continue;
-    await rm(path, { force: true });
-    await lock[Symbol.asyncDispose]();
+    try {
+      await before?.(path);
+      await rm(path, { force: true });
+    } finally {
+      await lock[Symbol.asyncDispose]();
+    }
   }
 }

@@ -150,7 +150,9 @@ describe.each(["plain", "sanitized"] as const)("commands (%s agent)", (build) =>
     expect(mask).toBe("0022");
     expect(files).toBe("1024");
     expect(blocked).toMatch(/0{16}$/);
-    expect(ignored).toMatch(/0{16}$/);
+    // What make starts has the C library's own signals, 32 and 33, ignored, and no program can change that.
+    const ofLibrary = 3n << 31n;
+    expect(BigInt(`0x${ignored?.split("\t")[1]}`) & ~ofLibrary).toBe(0n);
     // Three of its own and the folder that ls reads.
     expect(descriptors?.trim()).toBe("4");
     expect(session).toBe(`${pid} ${pid}`);

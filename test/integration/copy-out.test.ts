@@ -1,8 +1,10 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, fork } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { CopyError, type CopyProgress, home, Image, NoSpaceError, type Vm } from "../../src/index.js";
+import { sweepScratch } from "../../src/store/index.js";
 import { everyKindTar } from "../support/every-kind-tar.js";
 import { readFolder } from "../support/folder-listing.js";
 import { busyboxImage } from "../support/images.js";
@@ -10,6 +12,7 @@ import { temporaryFolder } from "../support/layer-fixture.js";
 import { litter, remainingWorkers } from "../support/leftovers.js";
 import { differences, type ListedNode, type Listing } from "../support/tree-listing.js";
 
+let reference: string;
 let vm: Vm;
 let folder: ReturnType<typeof temporaryFolder>;
 const at = (...names: string[]) => join(folder.path, ...names);
@@ -19,7 +22,8 @@ const sh = async (script: string) => {
 };
 
 beforeAll(async () => {
-  vm = await (await Image.fromOci(`oci-archive:${(await busyboxImage()).archive}`)).start();
+  reference = `oci-archive:${(await busyboxImage()).archive}`;
+  vm = await (await Image.fromOci(reference)).start();
 });
 beforeEach(async () => {
   folder = temporaryFolder();
@@ -120,4 +124,18 @@ test("a copy that is too large, or given up, leaves nothing behind", async () =>
   expect(readdirSync(folder.path)).toEqual(["file"]);
   expect(readFileSync(at("file"), "utf8")).toBe("old");
   expect(await vm.copyOut("/copy/large", at("file"))).toMatchObject({ files: 1, bytes: 57 * 2 ** 20 });
+});
+
+test("what a process that was killed amid a copy has half-made is removed by the next copy", async () => {
+  const child = fork("test/support/copy-child.ts", [reference, at("tree")], { execArgv: ["--import", "tsx"] });
+  await once(child, "message");
+  expect(readdirSync(folder.path)).toEqual([expect.stringMatching(/^\.supermachine-/)]);
+  const ended = once(child, "exit");
+  child.kill("SIGKILL");
+  await ended;
+  await sh("echo text > /copy/file");
+  await vm.copyOut("/copy/file", at("file"));
+  expect(readdirSync(folder.path)).toEqual(["file"]);
+  // The disk of the copy goes with the next start of a microVM.
+  await sweepScratch(home().run, "copy");
 });

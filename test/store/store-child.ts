@@ -1,7 +1,7 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { acquireLock, lease, produceOnce, replace } from "../../src/store/index.js";
+import { acquireLock, lease, produceOnce, replace, trackHalfMade } from "../../src/store/index.js";
 
 // Is started as a process, to hold a lock, to race for one or to die in the middle. usage: store-child.ts WHAT PATH
 const [what, path = ""] = process.argv.slice(2);
@@ -14,6 +14,14 @@ if (what === "hold") {
 } else if (what === "lease") {
   await lease([path]);
   say("leased");
+  await sleep(60_000);
+} else if (what === "half-made") {
+  const halfMade = await trackHalfMade();
+  halfMade.at(`${path}-that was here before`);
+  halfMade.at(Buffer.from(path));
+  mkdirSync(path);
+  writeFileSync(join(path, "half"), "half");
+  say("half-made");
   await sleep(60_000);
 } else if (what === "race") {
   // Counts how often the thing was made, which is once however many of us run.

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { lstat, mkdir, open, rename, rm, stat, statfs } from "node:fs/promises";
 import { dirname, join, posix, resolve } from "node:path";
@@ -5,10 +6,18 @@ import type { Readable } from "node:stream";
 import { CopyError, GuestFileError, ImageError, NoSpaceError, VmError } from "../../errors.js";
 import { COPY_DISK, type Machine } from "../../machine/index.js";
 import { TarReader } from "../../rootfs/index.js";
-import { explainingNoSpace, home, openScratch, type Scratch } from "../../store/index.js";
+import {
+  explainingNoSpace,
+  type HalfMade,
+  home,
+  openScratch,
+  type Scratch,
+  sweepHalfMade,
+  trackHalfMade,
+} from "../../store/index.js";
 import type { CopyProgress } from "./copy-in.js";
 import { type CopiedThing, copyDestination, type Present } from "./destination.js";
-import { type Extracted, type ExtractOptions, Extractor } from "./extractor.js";
+import { BESIDE, type Extracted, type ExtractOptions, Extractor } from "./extractor.js";
 
 /** What the archive calls a thing that is no folder. */
 const CONTENT_NAME = "content";
@@ -19,7 +28,6 @@ const PART_OF_FREE = 0.9;
 const SECTOR = 512;
 /** What ext4 can have in one file; the guest sees a disk of at most this size. */
 const MOST_BYTES = 2 ** 43;
-let counter = 0;
 
 /** How {@link Vm.copyOut} copies. */
 export interface CopyOutOptions extends ExtractOptions {
@@ -45,6 +53,7 @@ export async function copyOut(
   const thing = await lookAt(machine, guestPath, options);
   if (options.createParents)
     await mkdir(hostPath.endsWith("/") ? hostPath : dirname(resolve(hostPath)), { recursive: true });
+  await sweepHalfMade();
   const place = resolve(destinationOf(thing, hostPath, await presentAt(hostPath)));
   await using archive = await archiveOf(machine, guestPath, thing.kind === "file" ? CONTENT_NAME : ".", options);
   return await explainingNoSpace(place, () => extractTo(place, thing, archive, options));
@@ -117,9 +126,11 @@ async function extractTo(
   archive: Archive,
   options: CopyOutOptions,
 ): Promise<Extracted> {
+  await using halfMade = await trackHalfMade();
   const isMerged = thing.kind !== "file" && (await presentAt(place)) === "folder";
-  if (isMerged) return extractInto({ folder: place, place, isNew: false }, archive, options);
-  const beside = join(dirname(place), `.supermachine-${process.pid}-${counter++}`);
+  if (isMerged) return await extractInto({ folder: place, place, isNew: false }, archive, options, halfMade);
+  const beside = join(dirname(place), `${BESIDE}${randomUUID()}`);
+  halfMade.at(beside);
   await mkdir(beside, { mode: 0o700 }).catch((cause: Error) => {
     throw new CopyError(`${place} cannot be made: ${cause.message}`, { cause, path: place });
   });
@@ -145,9 +156,10 @@ async function extractInto(
   { folder, place, isNew }: Target,
   archive: Archive,
   options: CopyOutOptions,
+  halfMade?: HalfMade,
 ): Promise<Extracted> {
   const { signal, onProgress } = options;
-  using extractor = new Extractor(folder, isNew, options);
+  using extractor = new Extractor(folder, isNew, options, halfMade);
   const reader = new TarReader(extractor);
   const file = await open(archive.path, "r");
   try {

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import {
   chmodSync,
   closeSync,
@@ -19,10 +20,13 @@ import {
 } from "node:fs";
 import { setAttrSync } from "fs-native-extensions";
 import { Malformed, type TarEntry, type TarHandler } from "../../rootfs/index.js";
+import type { HalfMade } from "../../store/index.js";
 import { staysInside } from "./link-target.js";
 import { Place } from "./place.js";
 
 const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_DIRECTORY } = constants;
+/** What the names begin with of things that are not complete yet; nobody could guess the rest. */
+export const BESIDE = ".supermachine-";
 /** Set-user-ID and set-group-ID. */
 const SET_ID = 0o6000;
 const MAX_ENTRIES = 4_000_000;
@@ -69,16 +73,22 @@ export class Extractor implements TarHandler, Disposable {
   readonly #options: ExtractOptions;
   /** Folders get their attributes at the end: until then they must be open to us, and their times change. */
   readonly #folders: { parts: string[]; entry: TarEntry }[] = [];
+  readonly #isNew: boolean;
+  readonly #top: Buffer;
+  readonly #halfMade: HalfMade | undefined;
   #file: OpenFile | undefined;
-  #counter = 0;
 
-  /** @param isNew whether the folder gets the attributes of the archive's own top */
-  constructor(folder: string, isNew: boolean, options: ExtractOptions) {
-    this.#place = new Place(Buffer.from(folder));
+  /**
+   * @param isNew whether the folder gets the attributes of the archive's own top
+   * @param halfMade is told of what is made beside its place
+   */
+  constructor(folder: string, isNew: boolean, options: ExtractOptions, halfMade?: HalfMade) {
+    this.#top = Buffer.from(folder);
+    this.#place = new Place(this.#top);
     this.#options = options;
     this.#isNew = isNew;
+    this.#halfMade = halfMade;
   }
-  readonly #isNew: boolean;
 
   entry(entry: TarEntry): void {
     if (++this.result.files > MAX_ENTRIES) throw new Malformed(`there are more than ${MAX_ENTRIES} files`);
@@ -200,7 +210,9 @@ export class Extractor implements TarHandler, Disposable {
 
   #beside(parts: string[]): string[] {
     if (lstatSync(this.#place.path(parts)).isDirectory()) throw new Malformed("it would replace a folder");
-    return [...parts.slice(0, -1), `.supermachine-${process.pid}-${this.#counter++}`];
+    const beside = [...parts.slice(0, -1), `${BESIDE}${randomUUID()}`];
+    this.#halfMade?.at(Buffer.concat([this.#top, Buffer.from(`/${beside.join("/")}`, "latin1")]));
+    return beside;
   }
 
   #setAttributes(fd: number, parts: string[], entry: TarEntry): void {

@@ -43,6 +43,24 @@ function extract(archive: TarBuilder, options: ExtractOptions = {}) {
 
 const tar = () => new TarBuilder().directory("./", { mode: 0o750 });
 
+test("what replaces something is told of before it is made beside it", () => {
+  extract(tar().file("./file", "old").symlink("./link", "file"));
+  const told: string[] = [];
+  const halfMade = {
+    at: (path: Buffer | string) => {
+      expect(existsSync(path)).toBe(false);
+      told.push(String(path));
+    },
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+  using extractor = new Extractor(at("tärget"), true, {}, halfMade);
+  const reader = new TarReader(extractor);
+  reader.write(tar().file("./file", "new").symlink("./link", "other").file("./third", "").finish());
+  const beside = expect.stringMatching(/^\/.*\/tärget\/\.supermachine-[-0-9a-f]{36}$/);
+  expect(told).toEqual([beside, beside]);
+  expect(readFileSync(at("tärget", "file"), "utf8")).toBe("new");
+});
+
 test("files, folders and links come with modes and times, closed folders too", () => {
   const archive = tar()
     .directory("./closed/", { mode: 0o500, mtime: 1e9 })
