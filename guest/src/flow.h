@@ -11,9 +11,10 @@
 enum {
   FLOWS_MAX = 4096,
   /* What the host may have on the way to one flow, and what is kept for a socket that is not read. The second is for flows whose
-     socket takes all at once: on a busy host it may take milliseconds to be told of more credit. */
+     socket takes all at once: on a busy host it may take milliseconds to be told of more credit. More than the port's 128 pages would
+     be worse: for as long as all of them are full, the kernel has to tell QEMU of each one that it has emptied. */
   FLOW_WINDOW = 1 << 18,
-  FLOW_WINDOW_MOST = 1 << 20,
+  FLOW_WINDOW_MOST = 3 << 17,
   /* What a connection may send until the host has taken some: many that it does not read shall not fill its memory. */
   FLOW_CREDIT = 1 << 14,
 };

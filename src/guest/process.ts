@@ -185,7 +185,9 @@ class RunningProcess implements GuestProcess, StreamHandler {
       this.#started(this);
       return false;
     }
-    if (kind !== ResultKind.exited || this.#status) throw new Error(`an unexpected RESULT ${kind} for a command`);
+    // Who waits for the start of one that has ended would wait for ever.
+    const isRunning = this.pid > 0 && !this.#status;
+    if (kind !== ResultKind.exited || !isRunning) throw new Error(`an unexpected RESULT ${kind} for a command`);
     const fields = new Fields(payload, [1, 2, 3]);
     const step = fields.has(3) ? fields.u32(3) : 0;
     this.#status = fields.has(2)

@@ -71,6 +71,21 @@ describe("a hostile guest", () => {
     expect([control.link.destroyed]).toEqual([true]);
   });
 
+  test.each([
+    ["ends a command before it starts", [result(1, 2, (f) => f.u32(1, 0))], /unexpected RESULT 2/],
+    [
+      "starts a command as no process",
+      [result(1, 1, (f) => f.u32(1, 0)), result(1, 2, (f) => f.u32(1, 0))],
+      /RESULT 2/,
+    ],
+  ])("that %s keeps nobody waiting", async (_name, frames, reason) => {
+    const { agent, control } = await connected();
+    const starting = agent.exec({ argv: ["x"] }).then((process) => process.wait());
+    control.say(...frames);
+    for (const channel of [0, 1]) control.say(frame(FrameType.end, Buffer.alloc(0), { stream: 1, channel }));
+    await expect(starting).rejects.toThrow(reason);
+  });
+
   test("that never answers is given up on, and the error says what was waited for", async () => {
     const links = { control: new FakeLink().link, bulk: new FakeLink().link };
     await expect(Agent.connect(links, { timeoutMs: 30 })).rejects.toThrow(/30 ms in vain for the agent to answer/);

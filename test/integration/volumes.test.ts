@@ -76,6 +76,18 @@ test("space that is freed in the guest is freed on the host", async () => {
   expect(statSync(file).blocks * 512).toBeLessThan(60 * 2 ** 20);
 });
 
+test("a guest that fills its volume is told so, goes on, and takes no more of the host's disk than that", async () => {
+  const file = place("full.img");
+  await using vm = await start({ file, guest: "/data", sizeMiB: 64 });
+  const fill =
+    "dd if=/dev/urandom of=/data/fill bs=1M 2>&1 | grep -c 'No space left'; echo x > /data/more; sync; echo on";
+  expect(await sh(vm, fill)).toMatch(/1\n(.*No space left.*\n)?on\n$/);
+  expect(statSync(file).blocks * 512).toBeLessThanOrEqual(64 * 2 ** 20);
+  expect(await sh(vm, "rm /data/fill; echo fits > /data/file; cat /data/file")).toBe("fits\n");
+  await vm.stop();
+  check(file);
+});
+
 test("a volume grows with its content", async () => {
   const file = place("growing.img");
   {

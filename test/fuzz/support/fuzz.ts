@@ -12,6 +12,8 @@ const SEED = Number(process.env.SUPERMACHINE_FUZZ_SEED ?? Date.now() % 1e6);
 const INPUT_BYTES_MAX = 4_096;
 /** Reading the counters takes some milliseconds, so they are read after so many inputs and not after each. */
 const BATCH = 300;
+/** What has not come to an end by then never will, on however busy a machine. */
+const LIMIT_MS = 60_000;
 
 export interface Target {
   /** Of its folder of inputs, and of what it says. */
@@ -52,12 +54,18 @@ export async function fuzz(target: Target, coverage: Coverage): Promise<void> {
 }
 
 async function attempt(target: Target, input: Buffer): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`it has not ended in ${LIMIT_MS} ms`)), LIMIT_MS);
+  });
   try {
-    await target.run(input);
+    await Promise.race([target.run(input), limit]);
   } catch (cause) {
     const file = join(mkdtempSync(join(tmpdir(), "supermachine-fuzz-")), target.name);
     writeFileSync(file, input);
     throw new Error(`${target.name} fails with the ${input.length} bytes in ${file}`, { cause });
+  } finally {
+    clearTimeout(timer);
   }
 }
 
