@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/klog.h>
 #include <sys/mount.h>
@@ -39,6 +40,20 @@ static void leave_initramfs(void) {
   if (mkdir("/agent/mnt", 0755) < 0 || chdir("/agent") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0) {
     fatal("leaving the initramfs: %s", strerror(errno));
   }
+}
+
+/*
+ * How much of a file the kernel maps around a page that is touched: `fault_around_bytes` of its command line, which reaches us as a
+ * variable. It can be set nowhere but in debugfs.
+ */
+static void set_fault_around(void) {
+  const char *bytes = getenv("fault_around_bytes");
+  if (!bytes) return;
+  mount_at("debugfs", "/debug", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  int fd = open("/debug/fault_around_bytes", O_WRONLY | O_CLOEXEC);
+  if (fd < 0 || write(fd, bytes, strlen(bytes)) < 0) log_line("fault_around_bytes cannot be set: %s", strerror(errno));
+  if (fd >= 0) close(fd);
+  if (umount("/debug") < 0) log_line("unmounting debugfs: %s", strerror(errno));
 }
 
 /* A guest without a network is still worth something. */
@@ -94,6 +109,7 @@ void boot(int fds[2]) {
   mount_at("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   mount_at("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   modules_load();
+  set_fault_around();
   leave_initramfs();
   raise_network();
   struct rlimit files = {.rlim_cur = OPEN_FILES, .rlim_max = OPEN_FILES};

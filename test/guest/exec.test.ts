@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ExecFailure } from "../../src/guest/index.js";
@@ -34,6 +37,20 @@ describe.each(["plain", "sanitized"] as const)("commands (%s agent)", (build) =>
     expect((await run(running.agent, ["env"], { env: { PATH: "/bin:/usr/bin", HOME: "/h" } })).stdout.toString()).toBe(
       "PATH=/bin:/usr/bin\nHOME=/h\n",
     );
+  });
+
+  test("are looked for in each folder of the PATH, past those without them, with one that cannot be run, or that are none", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "supermachine-path-"));
+    try {
+      writeFileSync(join(folder, "env"), "", { mode: 0o644 });
+      const path = `/nowhere:/etc/passwd:${folder}:/bin:/usr/bin`;
+      const found = await run(running.agent, ["env"], { env: { PATH: path, HOME: "/h" } });
+      expect(found.stdout.toString()).toBe(`PATH=${path}\nHOME=/h\n`);
+      const refused = run(running.agent, ["env"], { env: { PATH: `${folder}:/nowhere` } });
+      await expect(refused).rejects.toMatchObject({ errno: "EACCES", exitCode: 126 });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test("are looked up in the PATH that they are given", async () => {

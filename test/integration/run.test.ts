@@ -43,6 +43,13 @@ describe("the result of a command", () => {
 });
 
 describe("the surroundings of a command", () => {
+  test("are a kernel that maps little around what is touched, where it is emulated", async () => {
+    const script =
+      "mkdir /debug && mount -t debugfs none /debug && cat /debug/fault_around_bytes; umount /debug; rmdir /debug";
+    const { stdout } = await vm.run(sh(script));
+    expect(stdout).toBe(vm.isolation.startsWith("emulated") ? "16384\n" : "65536\n");
+  });
+
   test("are the image's own, with the caller's changes on top", async () => {
     const { stdout } = await vm.run(sh("pwd; echo $FOO; id -u"), { cwd: "/tmp", env: { FOO: "bar" }, user: "app" });
     expect(stdout).toBe("/tmp\nbar\n1000\n");
