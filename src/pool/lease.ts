@@ -19,7 +19,7 @@ export type State = "warming" | "idle" | "lent" | "returning" | "ending";
 export interface Held<T> {
   resource: T;
   state: State;
-  /** When it began to idle. */
+  /** When it began to idle, or was lent. */
   since: number;
   unwatch: () => void;
 }

@@ -5,14 +5,13 @@ import { watch } from "./heartbeat.js";
 import type { AcquireOptions, Held, Lease, State } from "./lease.js";
 import { Maker } from "./maker.js";
 import { checkTimeout, type PoolOptions, type PoolSettings, poolSettings, startTimer } from "./options.js";
+import { refillTime } from "./refill-time.js";
 import type { PoolSource } from "./source.js";
 import { exhausted, type PoolStats } from "./stats.js";
 import { Waiters } from "./waiters.js";
 
 /** An idle one is asked every quarter of this, and replaced when it has not answered for the rest. */
 const IDLE_LIMIT_MS = 20_000;
-/** Making a process takes milliseconds of this thread: first the caller gets to use what was lent. */
-const REFILL_DELAY_MS = 20;
 /** For waiting callers; more at once would only make the first of them wait longer. */
 const PARALLEL = Math.max(2, availableParallelism());
 
@@ -34,6 +33,8 @@ export class ResourcePool<T> implements AsyncDisposable {
   #restored = 0;
   #failures = 0;
   #refillTimer: NodeJS.Timeout | undefined;
+  /** Since when fewer are ready than are wanted. */
+  #missingSince: number | undefined;
   #evictTimer: NodeJS.Timeout | undefined;
   #closed: Promise<void> | undefined;
 
@@ -145,15 +146,18 @@ export class ResourcePool<T> implements AsyncDisposable {
 
   /** In the background, and one at a time while anyone is at work. */
   #refillSoon(): void {
+    clearTimeout(this.#refillTimer);
+    const now = performance.now();
+    this.#missingSince = this.#missing() > 0 ? (this.#missingSince ?? now) : undefined;
     const busy = this.#maker.busy + this.#inState("warming").length;
     const atOnce = this.#inState("lent").length > 0 ? 1 : PARALLEL;
-    if (this.#refillTimer || busy >= atOnce || this.#missing() <= 0 || !this.#hasRoom()) return;
-    const delayMs = Math.max(REFILL_DELAY_MS, this.#maker.notBefore - performance.now());
+    if (this.#missingSince === undefined || busy >= atOnce || !this.#hasRoom()) return;
+    const lentSince = this.#inState("lent").map(({ since }) => since);
+    const at = Math.max(refillTime(this.#missingSince, lentSince), this.#maker.notBefore);
     this.#refillTimer = setTimeout(() => {
-      this.#refillTimer = undefined;
       if (this.#missing() > 0 && this.#hasRoom()) this.#maker.start();
       this.balance();
-    }, delayMs).unref();
+    }, at - now).unref();
   }
 
   #arrived(resource: T, unwanted: boolean): void {
@@ -191,7 +195,7 @@ export class ResourcePool<T> implements AsyncDisposable {
 
   #lend(held: Held<T>, since: number): Lease<T> {
     held.unwatch();
-    held.state = "lent";
+    [held.state, held.since] = ["lent", performance.now()];
     const { livenessTimeoutMs } = this.#settings;
     const ask = () => this.#source.ping(held.resource);
     if (livenessTimeoutMs) held.unwatch = watch(ask, livenessTimeoutMs, (reason) => this.#lost(held, reason));
@@ -230,8 +234,7 @@ export class ResourcePool<T> implements AsyncDisposable {
   }
 
   #rest(held: Held<T>): void {
-    held.state = "idle";
-    held.since = performance.now();
+    [held.state, held.since] = ["idle", performance.now()];
     held.unwatch = watch(
       () => this.#source.check(held.resource),
       IDLE_LIMIT_MS,

@@ -77,6 +77,35 @@ describe("a pool", () => {
     expect(pool.stats().failures).toBe(0);
   });
 
+  test("leaves the processors to who has just got one before it replaces that", async () => {
+    open({ min: 2 });
+    await later(2_000);
+    const lease = await pool.acquire();
+    await later(99);
+    expect(source.creating).toBe(0);
+    await later(1);
+    expect(source.creating).toBe(1);
+    await later(1_000);
+    const short = await pool.acquire();
+    await later(30);
+    short.release();
+    await later(1);
+    expect(source.creating).toBe(1);
+    lease.release();
+  });
+
+  test("does not leave them to a stream of callers for long", async () => {
+    open({ min: 8 });
+    await later(5_000);
+    for (let i = 0; i < 4; i++) {
+      expect(source.creating).toBe(0);
+      await pool.acquire();
+      await later(60);
+    }
+    await later(10);
+    expect(source.creating).toBe(1);
+  });
+
   test("lends it again as it is where that was asked for", async () => {
     open({ restoreOnRelease: false });
     const lease = await acquire();
