@@ -10,6 +10,7 @@ export {
   exportBuild,
   type OnBuild,
   type OutputEvent,
+  parseBuildContext,
   parseBuildOutput,
   parseSecret,
   type SecretSource,

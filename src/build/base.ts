@@ -46,6 +46,21 @@ export function emptyImage(platform: Platform): ImageState {
   return { platform, config: NO_CONFIG, layers: [], history: [], createdAt: BEGINNING };
 }
 
+/** The configuration of an image that says nothing of how it is run. */
+export function emptyDocument({ os, architecture, variant }: Platform): ImageConfig {
+  const rootfs = { type: "layers" as const, diff_ids: [] };
+  return {
+    os,
+    architecture,
+    variant,
+    created: undefined,
+    author: undefined,
+    config: NO_CONFIG,
+    rootfs,
+    history: undefined,
+  };
+}
+
 /**
  * Opens the image that a stage begins with, or that files are copied from: the name of a snapshot, if there is one, else a reference. Its
  * layers are in the store afterwards.
@@ -92,15 +107,7 @@ async function snapshotState(name: string, metadata: SnapshotMetadata, platform:
     WorkingDir: workdir,
     User: user,
   };
-  const document: ImageConfig = {
-    ...own,
-    variant: own.variant,
-    created: metadata.createdAt,
-    author: undefined,
-    config,
-    rootfs: { type: "layers", diff_ids: [] },
-    history: undefined,
-  };
+  const document: ImageConfig = { ...emptyDocument(own), created: metadata.createdAt, config };
   return { state: { platform: own, config, layers, history: [], createdAt: metadata.createdAt }, document };
 }
 

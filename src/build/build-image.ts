@@ -4,7 +4,6 @@ import type { Writable } from "node:stream";
 import {
   type BuildScope,
   buildScope,
-  compileIgnoreFile,
   type EvaluatedStage,
   ignoreFileNames,
   type PathPatterns,
@@ -20,6 +19,7 @@ import { home, lease } from "../store/index.js";
 import { together } from "../together.js";
 import type { BuildProgress } from "./build-progress.js";
 import { BuildSession } from "./build-session.js";
+import { readIgnoreFile } from "./contexts.js";
 import type { ImageState } from "./image-state.js";
 import { type BuildOptions, sourceDateEpoch } from "./options.js";
 import { type BuildOutput, imageNames, STDOUT, type WrittenOutput, writeOutput } from "./output/index.js";
@@ -132,10 +132,8 @@ async function readIgnore({ context, file, dockerfile }: BuildOptions): Promise<
   const own = file ?? join(context, "Dockerfile");
   const names = ignoreFileNames(own).map((name) => (name === ".dockerignore" ? join(context, name) : name));
   for (const path of dockerfile === undefined ? names : names.slice(-1)) {
-    const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw error;
-    });
-    if (text !== undefined) return compileIgnoreFile(text, path);
+    const patterns = await readIgnoreFile(path);
+    if (patterns) return patterns;
   }
   return undefined;
 }

@@ -17,14 +17,15 @@ import { formatPlatform } from "../oci/index.js";
 import { Remote } from "../remote/index.js";
 import { LayerStore } from "../rootfs/index.js";
 import { home } from "../store/index.js";
-import { type Base, emptyImage, openBase } from "./base.js";
+import { type Base, emptyDocument, emptyImage, openBase } from "./base.js";
 import { BuildProgress } from "./build-progress.js";
 import { StepCache } from "./cache.js";
-import { filesKey, type ImageState } from "./image-state.js";
+import { type NamedContext, parseContexts, readIgnoreFile } from "./contexts.js";
+import { filesKey, type ImageState, withLayer } from "./image-state.js";
 import { BuildMachines } from "./machine.js";
 import { type BuildOptions, machineSize, parallelism } from "./options.js";
 import { buildStage } from "./stage-builder.js";
-import type { StepContext, StepSource } from "./steps/index.js";
+import { type CopyRequest, copyStep, type StepContext, type StepSource } from "./steps/index.js";
 import { ContextTree, type FileDigests, LayerTree } from "./tree/index.js";
 
 /** One build: what its stages share. */
@@ -39,6 +40,7 @@ export class BuildSession implements Disposable {
   readonly #evaluated = new Map<number, EvaluatedStage>();
   readonly #stages = new Map<number, Promise<ImageState>>();
   readonly #remote: Remote;
+  readonly #contexts: ReadonlyMap<string, NamedContext>;
   #machines: Promise<BuildMachines> | undefined;
   #progress = new BuildProgress([]);
 
@@ -47,19 +49,22 @@ export class BuildSession implements Disposable {
     options: BuildOptions,
     cache: StepCache,
     digests: FileDigests,
+    contexts: ReadonlyMap<string, NamedContext>,
     ignore?: PathPatterns,
   ) {
     this.scope = scope;
     this.#options = options;
     this.#cache = cache;
     this.#digests = digests;
+    this.#contexts = contexts;
     this.#ignore = ignore;
     this.#remote = new Remote(join(home().builds, "remote"), options.egress ?? DEFAULT_EGRESS);
   }
 
   static async begin(scope: BuildScope, options: BuildOptions, ignore?: PathPatterns): Promise<BuildSession> {
     const cache = new StepCache(new LayerStore(home().layers));
-    return new BuildSession(scope, options, cache, await cache.fileDigests(), ignore);
+    const contexts = await parseContexts(options.contexts ?? {});
+    return new BuildSession(scope, options, cache, await cache.fileDigests(), contexts, ignore);
   }
 
   [Symbol.dispose](): void {
@@ -83,9 +88,10 @@ export class BuildSession implements Disposable {
       if (this.scope.file.stages.some((stage) => isNamedBy([text], stage))) continue;
       throw new UsageError(`there is no stage ${text} to be run anew`, { hint: "Name stages of the Dockerfile." });
     }
-    const first = planBuild(this.scope, { target });
+    const options = { target, contexts: [...this.#contexts.keys()] };
+    const first = planBuild(this.scope, options);
     const triggers = await this.#triggers(first);
-    const plan = triggers.size === 0 ? first : planBuild(this.scope, { target, triggers });
+    const plan = triggers.size === 0 ? first : planBuild(this.scope, { ...options, triggers });
     for (const planned of plan.stages) {
       this.#evaluated.set(planned.stage.index, await this.#evaluate(planned));
     }
@@ -98,7 +104,7 @@ export class BuildSession implements Disposable {
   async #triggers(plan: BuildPlan): Promise<Map<number, readonly string[]>> {
     const found = new Map<number, readonly string[]>();
     for (const { stage, base } of plan.stages) {
-      if (base.kind !== "image") continue;
+      if (base.kind !== "image" && base.kind !== "context") continue;
       const { document } = await this.#image(base);
       const own = document.config?.OnBuild ?? [];
       if (own.length > 0) found.set(stage.index, own);
@@ -114,12 +120,52 @@ export class BuildSession implements Disposable {
 
   /** An image from elsewhere, opened once. */
   #image(source: Source): Promise<Base> {
+    if (source.kind === "context") return this.#contextImage(source.name);
     if (source.kind !== "image") throw new UsageError(`${source.kind} is no image`);
     const { name, platform = this.scope.platform } = source;
     const key = `${formatPlatform(platform)} ${name}`;
     const opened = this.#bases.get(key) ?? openBase(name, platform, this.#options);
     this.#bases.set(key, opened);
     return opened;
+  }
+
+  /** What a named context is as an image: itself, or one layer of its files. */
+  #contextImage(name: string): Promise<Base> {
+    const key = `context ${name}`;
+    const opened = this.#bases.get(key) ?? this.#openContext(name, this.#contextOf(name));
+    this.#bases.set(key, opened);
+    return opened;
+  }
+
+  async #openContext(name: string, context: NamedContext): Promise<Base> {
+    const { platform } = this.scope;
+    if (context.kind === "image") return await openBase(context.reference, platform, this.#options);
+    const isFolder = context.kind === "folder";
+    const step = isFolder ? wholeOf("copy", ".") : wholeOf("add", context.source);
+    const openSource = () => this.#folderSource(name, isFolder ? context.path : "");
+    const work = { onProgress: this.#options.onProgress, signal: this.#options.signal };
+    const empty = emptyImage(platform);
+    const outcome = await copyStep(
+      { ...this.#common(), useCache: !this.#options.noCache, openSource, work },
+      empty,
+      step,
+    );
+    return { state: withLayer(empty, outcome, `CONTEXT ${name}`), document: emptyDocument(platform) };
+  }
+
+  #contextOf(name: string): NamedContext {
+    const context = this.#contexts.get(name);
+    if (!context) throw new UsageError(`there is no build context ${name}`);
+    return context;
+  }
+
+  async #folderSource(name: string, folder: string): Promise<StepSource & Disposable> {
+    const ignore = await readIgnoreFile(join(folder, ".dockerignore"));
+    return this.#treeSource(new ContextTree(`the build context ${name}`, folder, this.#digests, ignore));
+  }
+
+  #treeSource(tree: ContextTree): StepSource & Disposable {
+    return { tree, key: undefined, layers: undefined, [Symbol.dispose]: () => tree[Symbol.dispose]() };
   }
 
   /** A stage's image, built once. */
@@ -142,19 +188,28 @@ export class BuildSession implements Disposable {
   }
 
   stepContext(planned: PlannedStage, number: number, signal: AbortSignal): StepContext {
-    const { noCache = false, noCacheFilter = [], egress = DEFAULT_EGRESS, secrets = {}, onProgress } = this.#options;
+    const { noCache = false, noCacheFilter = [], onProgress } = this.#options;
+    return {
+      ...this.#common(),
+      useCache: !noCache && !isNamedBy(noCacheFilter, planned.stage),
+      openSource: (from) => this.#openSource(from, planned),
+      onOutput: (stream, bytes) => this.#progress.output(number, stream, bytes),
+      work: { onProgress, signal },
+    };
+  }
+
+  /** What is the same for all steps. */
+  #common(): Omit<StepContext, "useCache" | "openSource" | "work"> {
+    const { egress = DEFAULT_EGRESS, secrets = {} } = this.#options;
     return {
       machines: () => this.#openMachines(),
       cache: this.#cache,
-      useCache: !noCache && !isNamedBy(noCacheFilter, planned.stage),
       layers: this.#layers,
       egress,
       remote: this.#remote,
       secrets,
-      openSource: (from) => this.#openSource(from, planned),
       now: Math.floor(Date.now() / 1000),
-      onOutput: (stream, bytes) => this.#progress.output(number, stream, bytes),
-      work: { onProgress, signal },
+      onOutput: () => undefined,
     };
   }
 
@@ -168,16 +223,32 @@ export class BuildSession implements Disposable {
 
   async #openSource(from: string | undefined, { sources }: PlannedStage): Promise<StepSource & Disposable> {
     if (from === undefined) {
-      const tree = new ContextTree("the build context", this.#options.context, this.#digests, this.#ignore);
-      return { tree, key: undefined, layers: undefined, [Symbol.dispose]: () => tree[Symbol.dispose]() };
+      return this.#treeSource(new ContextTree("the build context", this.#options.context, this.#digests, this.#ignore));
     }
     const source = sources.get(from);
     if (!source) throw new UsageError(`${from} is neither a stage nor an image that was planned`);
+    const context = source.kind === "context" ? this.#contextOf(source.name) : undefined;
+    if (context?.kind === "folder") return await this.#folderSource(from, context.path);
     const image = await this.imageOf(source);
     const paths = image.layers.map(({ path }) => path);
     const tree = new LayerTree(`the ${source.kind} ${from}`, paths);
     return { tree, key: filesKey(image), layers: image.layers, [Symbol.dispose]: () => tree[Symbol.dispose]() };
   }
+}
+
+/** All files of a source, as they are. */
+function wholeOf(kind: "copy" | "add", source: string): CopyRequest {
+  const flags = { chown: undefined, chmod: undefined, checksum: undefined, parents: false, exclude: [] };
+  return {
+    ...flags,
+    kind,
+    from: undefined,
+    sources: [source],
+    documents: [],
+    destination: "/",
+    keepGitDir: false,
+    unpack: true,
+  };
 }
 
 /** Whether one of the texts is the stage's name or index. */

@@ -1,4 +1,5 @@
 export { type BuiltImage, buildImage, type ExportedBuild, type ExportOptions, exportBuild } from "./build-image.js";
+export { parseBuildContext } from "./contexts.js";
 export type { BuildEvent, OnBuild, OutputEvent, StepEvent, WarningEvent } from "./events.js";
 export { parseSecret, type SecretSource } from "./mounts/index.js";
 export type { BuildOptions } from "./options.js";

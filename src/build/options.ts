@@ -10,6 +10,11 @@ import type { SecretSource } from "./mounts/index.js";
 export interface BuildOptions extends LongWork {
   /** Folder that COPY and ADD take files from. */
   context: string;
+  /**
+   * Further contexts by their names, which come before stages and images: folders, `docker-image://REFERENCE`, `oci-layout://PATH`, or URLs of git
+   * repositories and archives.
+   */
+  contexts?: Readonly<Record<string, string>> | undefined;
   /** Path of the Dockerfile; by default `Dockerfile` in the context. */
   file?: string | undefined;
   /** The Dockerfile's text, instead of a file. */

@@ -8,6 +8,7 @@ import {
   type ExportOptions,
   exportBuild,
   type PullPolicy,
+  parseBuildContext,
   parseBuildOutput,
   parseEnv,
   parseSecret,
@@ -34,6 +35,7 @@ interface BuildFlags {
   tag?: string[];
   file?: string;
   buildArg?: string[];
+  buildContext?: string[];
   secret?: string[];
   target?: string;
   cache: boolean;
@@ -62,6 +64,7 @@ Examples:
   supermachine build -t app --build-arg VERSION=1.2 -f docker/Dockerfile .
   supermachine build -t app:1.0 -t registry.example/team/app:latest . && supermachine run app:1.0
   supermachine build -t app:1.0 -o type=oci,dest=app.tar . && skopeo inspect oci-archive:app.tar
+  supermachine build -t app --build-context shared=../shared --build-context base=docker-image://debian:12 .
   supermachine build -o bin --target artifacts .
   supermachine build -t tests --target test --no-egress .
   printf 'FROM alpine:3.20\\nRUN apk add curl\\n' | supermachine build -t curl -f - .`;
@@ -73,6 +76,7 @@ export function buildCommand(): Command {
     .option("-t, --tag <name>", "name of the image; can be repeated", collect)
     .option("-f, --file <path>", "the Dockerfile, or - for standard input (default: PATH/Dockerfile)")
     .option("--build-arg <NAME=value>", "value of an ARG; a name alone takes its value from here", collect)
+    .option("--build-context <name=what>", "folder, docker-image://IMAGE, oci-layout://PATH or URL for a name", collect)
     .option(
       "--secret <id=name[,src=file|,env=VARIABLE]>",
       "secret for RUN --mount=type=secret; can be repeated",
@@ -122,6 +126,7 @@ async function run(context: string, flags: BuildFlags): Promise<void> {
     context,
     ...(flags.file === "-" ? { dockerfile: await text(process.stdin) } : { file: flags.file }),
     names: flags.tag,
+    contexts: Object.fromEntries((flags.buildContext ?? []).map(parseBuildContext)),
     buildArgs: parseEnv(flags.buildArg ?? [], process.env),
     secrets: Object.fromEntries((flags.secret ?? []).map(secretOf)),
     labels: parseEnv(flags.label ?? []),

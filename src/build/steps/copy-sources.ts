@@ -1,8 +1,9 @@
-import { type AddSource, addSource, type CopyStep, parseSourcePath } from "../../dockerfile/index.js";
+import { type AddSource, addSource, parseSourcePath } from "../../dockerfile/index.js";
 import { UsageError } from "../../errors.js";
 import { once } from "../../once.js";
 import { stepKey } from "../cache.js";
 import { findSources, findWithParents, type Match, type SourceTree, type TreeNode } from "../tree/index.js";
+import type { CopyRequest } from "./copy-step.js";
 import { gitSource, urlSource } from "./remote-sources.js";
 import type { StepContext, StepSource } from "./step-context.js";
 
@@ -23,11 +24,11 @@ export interface CopyFiles {
 /** What the sources of an instruction stand for, in their order: files of the context, of a stage or an image, and for ADD what is fetched. */
 export class CopySources implements AsyncDisposable {
   readonly #context: StepContext;
-  readonly #step: CopyStep;
+  readonly #step: CopyRequest;
   readonly #opened: AsyncDisposable[] = [];
   #local: Promise<StepSource & Disposable> | undefined;
 
-  constructor(context: StepContext, step: CopyStep) {
+  constructor(context: StepContext, step: CopyRequest) {
     this.#context = context;
     this.#step = step;
   }

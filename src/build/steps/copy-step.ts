@@ -30,8 +30,11 @@ import {
 import { type CopyFiles, type CopySource, CopySources } from "./copy-sources.js";
 import { doOnce, type StepContext, type StepOutcome } from "./step-context.js";
 
+/** What is copied, and how. */
+export type CopyRequest = Omit<CopyStep, "instruction" | "isTrigger" | "title" | "createdBy" | "config" | "link">;
+
 /** COPY and ADD: a layer that is put together here, without any machine. */
-export async function copyStep(context: StepContext, state: ImageState, step: CopyStep): Promise<StepOutcome> {
+export async function copyStep(context: StepContext, state: ImageState, step: CopyRequest): Promise<StepOutcome> {
   await using opened = new CopySources(context, step);
   const sources = opened.all();
   const excludes = step.exclude.length === 0 ? undefined : compilePatterns(step.exclude).matches;
@@ -51,7 +54,7 @@ export async function copyStep(context: StepContext, state: ImageState, step: Co
   return outcome;
 }
 
-async function digestOf(source: CopySource, step: CopyStep, excludes: Excludes | undefined): Promise<string> {
+async function digestOf(source: CopySource, step: CopyRequest, excludes: Excludes | undefined): Promise<string> {
   const { tree, matches } = await source.files();
   return await treeDigest(tree, matches, tree.keepsOwners && step.chown === undefined, excludes);
 }
@@ -59,7 +62,7 @@ async function digestOf(source: CopySource, step: CopyStep, excludes: Excludes |
 async function copy(
   context: StepContext,
   state: ImageState,
-  step: CopyStep,
+  step: CopyRequest,
   sources: readonly CopySource[],
   excludes: Excludes | undefined,
 ) {
@@ -119,7 +122,7 @@ async function unpack(
   await copyFiles(draft, tree, [{ name: "", node: await tree.root(), names: [] }], rules);
 }
 
-function requireFolder({ sources, destination, documents, parents }: CopyStep, files: readonly CopyFiles[]): void {
+function requireFolder({ sources, destination, documents, parents }: CopyRequest, files: readonly CopyFiles[]): void {
   const count = files.reduce((sum, { matches }) => sum + matches.length, documents.length);
   if (count === 0) throw new UsageError(`no file matches ${sources.join(" ")}`);
   if (count === 1 || parents || isFolderName(destination)) return;
