@@ -1,7 +1,6 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   buildScope,
@@ -10,6 +9,7 @@ import {
   parseDockerfile,
   planBuild,
 } from "../../src/dockerfile/index.js";
+import { Buildah } from "../support/conformance/buildah.js";
 
 const FIELDS = [
   "User",
@@ -27,15 +27,12 @@ const FIELDS = [
 ] as const;
 
 let folder: string;
+let buildah: Buildah;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "oracle-"));
+  buildah = new Buildah(folder);
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-async function buildah(...args: string[]): Promise<string> {
-  const store = ["--root", join(folder, "root"), "--runroot", join(folder, "run"), "--storage-driver", "vfs"];
-  return (await execa("buildah", [...store, ...args])).stdout;
-}
 
 /** What both say, in one form: nothing is the same as empty, and Go's zero the same as nothing. */
 function comparable(config: Record<string, unknown>): Record<string, unknown> {
@@ -51,24 +48,8 @@ function comparable(config: Record<string, unknown>): Record<string, unknown> {
   );
 }
 
-async function theirs(text: string, buildArgs: Record<string, string>): Promise<Record<string, unknown>> {
-  writeFileSync(join(folder, "Dockerfile"), text);
-  const args = Object.entries(buildArgs).flatMap(([name, value]) => ["--build-arg", `${name}=${value}`]);
-  await buildah(
-    "bud",
-    "--isolation",
-    "chroot",
-    "--layers=false",
-    "--format",
-    "docker",
-    "-q",
-    ...args,
-    "-t",
-    "oracle",
-    folder,
-  );
-  const inspected = JSON.parse(await buildah("inspect", "--type", "image", "oracle"));
-  return comparable(inspected.Docker.config);
+async function theirs(dockerfile: string, buildArgs: Record<string, string>): Promise<Record<string, unknown>> {
+  return comparable((await buildah.build({ context: folder, dockerfile, buildArgs })).config);
 }
 
 function ours(text: string, buildArgs: Record<string, string>): Record<string, unknown> {
@@ -121,6 +102,39 @@ describe("the configuration is the one that buildah makes", () => {
     ['CMD ["x"]\nENTRYPOINT ["y"]\nFROM base\nCMD ["z"]'],
     ["ENV a=1\nUSER u\nWORKDIR /w\nFROM base\nENV a=2 c=$a\nWORKDIR x"],
     ["ONBUILD ENV t=1\nONBUILD USER ob\nFROM base\nENV u=${t}2"],
+    ["ENV name value with  spaces"],
+    ["ENV a=1 b=2 c=3"],
+    ["ENV a=\"value'quote space'value2\""],
+    ["ENV a='value\"double quote\"value2'"],
+    ["ENV a=value\\ value2 b=value2\\ value3"],
+    ['ENV a="a\\"b" b="a\\\\b"'],
+    ["ENV a='a\\\"b' b=\"''\" c=\"a\\'b\""],
+    ['ENV a=1 \\\n  b="2 \\\n   3" \\\n  c=4'],
+    ["ENV a=b\nENV a=$a:c\nENV a=$a:d"],
+    ["ENV a=1\nENV b=${a}2 a=3 c=$a"],
+    ["ENV PATH=/x:$PATH"],
+    ["ENV a=\nENV b=${a:-empty}"],
+    ["ARG a=1\nARG b=${a}2\nENV c=$b"],
+    ["ARG a\nENV b=$a"],
+    ["ARG a='x y'\nENV b=$a"],
+    ["ARG v=1\nLABEL l=$v\nSTOPSIGNAL $v\nUSER $v\nEXPOSE $v"],
+    ['LABEL "a.b"="c d" e="f \\\n g"'],
+    ["LABEL a=1\nFROM base\nLABEL b=2 a=3"],
+    ["EXPOSE 80\nEXPOSE 80/tcp 443/tcp"],
+    ["EXPOSE 80\nFROM base\nEXPOSE 81"],
+    ["VOLUME /a\nVOLUME /b /a\nFROM base\nVOLUME /c"],
+    ["HEALTHCHECK CMD a\nFROM base\nHEALTHCHECK NONE"],
+    ["HEALTHCHECK CMD a\nFROM base"],
+    ["STOPSIGNAL SIGINT\nFROM base"],
+    ['ENTRYPOINT ["a"]\nCMD ["b"]\nFROM base\nCMD ["c"]'],
+    ["CMD []\nENTRYPOINT []"],
+    ["USER a\nUSER b"],
+    ["WORKDIR /a b/c"],
+    ["CMD echo 'a  b'   \"c\""],
+    ['CMD ["a", "b\\n", "\\u0041"]'],
+    ["cmd a\nenv b=c"],
+    ["ARG OTHER=o\nFROM ${NAME:-base}\nENV a=1"],
+    ["FROM base AS second\nENV a=1\nFROM second AS third\nENV b=$a\nFROM third\nENV c=$b$a"],
   ])("%j", async (text, buildArgs = {}) => {
     const whole = `FROM scratch AS base\n${text}\n`;
     expect(ours(whole, buildArgs)).toEqual(await theirs(whole, buildArgs));
@@ -132,6 +146,7 @@ describe("where buildah differs, all else is the same", () => {
   it.each<[string, string, (typeof FIELDS)[number], unknown]>([
     ["it does not use SHELL for CMD", 'SHELL ["bash", "-c"]\nCMD a', "Cmd", ["bash", "-c", "a"]],
     ["nor for ENTRYPOINT", 'SHELL ["bash", "-c"]\nENTRYPOINT a', "Entrypoint", ["bash", "-c", "a"]],
+    ["a folder stays as it is written", "WORKDIR //a//b/./c/", "WorkingDir", "/a/b/c"],
     ["a range of ports stays one", "EXPOSE 1-2", "ExposedPorts", { "1/tcp": {}, "2/tcp": {} }],
     [
       "a stage does not inherit arguments",

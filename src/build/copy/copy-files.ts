@@ -1,7 +1,7 @@
 import { UsageError } from "../../errors.js";
 import { type Excludes, type Match, type SourceTree, type TreeNode, toText, type Way } from "../tree/index.js";
 import { changeMode, type ModeChange } from "./chmod.js";
-import type { DraftAttributes, DraftDirectory, LayerDraft } from "./draft.js";
+import type { DraftAttributes, DraftDirectory, DraftLeaf, LayerDraft } from "./draft.js";
 
 /** How files come to be in the layer. */
 export interface CopyRules {
@@ -11,6 +11,8 @@ export interface CopyRules {
   mode: ModeChange | undefined;
   /** Seconds since 1970: when what has no time of its own was made. */
   now: number;
+  /** Whether a file may be in the place of a folder that is there, and a folder in that of a file or link. */
+  replaces?: boolean;
   /** By the path below a source folder, or below what is before `/./` with parents; of a single file by its name. */
   excludes?: Excludes | undefined;
 }
@@ -101,7 +103,9 @@ class Copier<Node extends TreeNode> {
       const child = await this.#tree.child(directory, name);
       if (!child || this.#rules.excludes?.(toText(path))) continue;
       if (child.type === "directory") {
-        await this.#copyContent(child, await this.#draft.putDirectory(target, name, this.#attributes(child)), path);
+        const attributes = this.#attributes(child);
+        const made = await this.#draft.putDirectory(target, name, attributes, this.#rules.replaces);
+        await this.#copyContent(child, made, path);
       } else {
         await this.#copyLeaf(child, target, name);
       }
@@ -113,13 +117,9 @@ class Copier<Node extends TreeNode> {
     const target = node.type === "symlink" ? await tree.target(node) : "";
     const attributes = this.#attributes(node);
     const identity = node.identity && `${this.#source} ${node.identity}`;
-    await this.#draft.putLeaf(folder, name, {
-      type: "leaf",
-      node: { ...node, identity },
-      attributes,
-      target,
-      content: () => tree.content(node),
-    });
+    const content = () => tree.content(node);
+    const leaf: DraftLeaf = { type: "leaf", node: { ...node, identity }, attributes, target, content };
+    await this.#draft.putLeaf(folder, name, leaf, this.#rules.replaces);
   }
 
   #missing(): DraftAttributes {

@@ -3,6 +3,9 @@ import { ARCHIVE_END, BLANK_ENTRY, encodeEntry, padding, type TarEntry } from ".
 import { toText } from "../tree/index.js";
 import type { DraftAttributes, DraftDirectory, DraftLeaf, LayerDraft } from "./draft.js";
 
+/** Says in a folder of an image's layer that nothing of the layers below is to be seen in it. */
+const OPAQUE = ".wh..wh..opq";
+
 /** The archive of a drafted layer. Names of one file stay names of one file. */
 export async function* draftArchive(draft: LayerDraft): AsyncGenerator<Buffer> {
   yield encodeEntry(entry("./", "directory", draft.root.attributes));
@@ -42,6 +45,7 @@ async function* entries(
     if (child?.type === "leaf") yield* leaf(child, path, firstNames);
     else if (child && isNeeded(child)) {
       yield encodeEntry(entry(`${path}/`, "directory", child.attributes));
+      if (child.isOpaque) yield encodeEntry(entry(`${path}/${OPAQUE}`, "file", child.attributes));
       yield* entries(child, `${path}/`, firstNames);
     }
   }

@@ -15,6 +15,8 @@ export interface DraftDirectory {
   below: LayerNode | undefined;
   children: Map<string, DraftNode>;
   parent: DraftDirectory | undefined;
+  /** It is in the place of a folder of the layers below, none of which is to be seen in it. */
+  isOpaque?: boolean;
 }
 
 export interface DraftLeaf {
@@ -60,22 +62,36 @@ export class LayerDraft {
     throw new UsageError(`${toText(path)} is not a folder`);
   }
 
-  /** Puts a file into a folder. @throws UsageError when a folder is in its place */
-  async putLeaf(directory: DraftDirectory, name: string, leaf: DraftLeaf): Promise<void> {
+  /**
+   * Puts a file into a folder.
+   * @param replaces whether it may be in the place of a folder
+   * @throws UsageError when a folder is in its place
+   */
+  async putLeaf(directory: DraftDirectory, name: string, leaf: DraftLeaf, replaces = false): Promise<void> {
     const there = await this.#child(directory, name);
-    if (there && "children" in there) throw new UsageError(`a folder is in the place of ${toText(name)}`);
+    if (there && "children" in there && !replaces) throw new UsageError(`a folder is in the place of ${toText(name)}`);
     directory.children.set(name, leaf);
     this.#isChanged = true;
   }
 
   /**
    * The folder of that name, made with these attributes or, if it is there, given them.
+   * @param replaces whether it may be in the place of something else
    * @throws UsageError when something else is in its place
    */
-  async putDirectory(directory: DraftDirectory, name: string, attributes: DraftAttributes): Promise<DraftDirectory> {
+  async putDirectory(
+    directory: DraftDirectory,
+    name: string,
+    attributes: DraftAttributes,
+    replaces = false,
+  ): Promise<DraftDirectory> {
     const there = await this.#child(directory, name);
     if (there && !("children" in there)) {
-      throw new UsageError(`${toText(name)} is not a folder, and cannot be replaced by one`);
+      if (!replaces) throw new UsageError(`${toText(name)} is not a folder, and cannot be replaced by one`);
+      const below = directory.below && (await this.#base.child(directory.below, name));
+      const made = this.#make(directory, name, attributes);
+      made.isOpaque = below?.type === "directory";
+      return made;
     }
     if (!there) return this.#make(directory, name, attributes);
     there.attributes = attributes;

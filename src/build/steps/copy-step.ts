@@ -119,7 +119,8 @@ async function unpack(
 ): Promise<void> {
   await writeArchiveImage(archive, disk.path, work.signal);
   using tree = new LayerTree("the archive", [disk.path]);
-  await copyFiles(draft, tree, [{ name: "", node: await tree.root(), names: [] }], rules);
+  // An archive is unpacked as tar does it.
+  await copyFiles(draft, tree, [{ name: "", node: await tree.root(), names: [] }], { ...rules, replaces: true });
 }
 
 function requireFolder({ sources, destination, documents, parents }: CopyRequest, files: readonly CopyFiles[]): void {

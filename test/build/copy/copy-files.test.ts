@@ -74,6 +74,31 @@ describe("a folder", () => {
     ]);
   });
 
+  test("of an archive takes the place of a file, and a file that of a folder, of which nothing is seen again", async () => {
+    const replaces = { destination: "/srv/", replaces: true };
+    expect(await copied({ "d/file/x": "1", "d/old": "2" }, "d", replaces)).toEqual([
+      "5 750 7:8 srv/",
+      "5 755 0:0 srv/file/",
+      "0 644 0:0 srv/file/x=1",
+      "0 644 0:0 srv/old=2",
+    ]);
+    const layer = await storeLayer(IMAGE);
+    using image = new LayerTree("the image", [layer.path]);
+    const draft = await LayerDraft.begin(image);
+    for (const files of [{ "d/old": "1" }, { "d/old/new": "2" }]) {
+      using tree = new ContextTree("the context", folderWith(files), new FileDigests());
+      await copyFiles(draft, tree, await findSources(tree, parseSourcePath("d")), { ...RULES, ...replaces });
+    }
+    const chunks: Buffer[] = [];
+    for await (const chunk of draftLayer(draft)) chunks.push(chunk);
+    expect(listArchive(Buffer.concat(chunks)).slice(1)).toEqual([
+      "5 750 7:8 srv/",
+      "5 755 0:0 srv/old/",
+      "0 755 0:0 srv/old/.wh..wh..opq=",
+      "0 644 0:0 srv/old/new=2",
+    ]);
+  });
+
   test("cannot replace a file", async () => {
     await expect(copied({ "d/file/x": "1" }, "d", { destination: "/srv" })).rejects.toThrow("cannot be replaced");
   });

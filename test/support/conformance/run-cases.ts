@@ -1,0 +1,60 @@
+/** What commands and copies make together, upon busybox: the rows are stages that begin in an empty folder `/case`, which is compared. */
+export const RUN_CASES: readonly [name: string, dockerfile: string][] = [
+  ["the shell form, its folder and its user", 'RUN echo "$PWD" > pwd && id -u > user && id -g > group'],
+  ["the JSON form has no shell", 'ENV name=x\nRUN ["touch", "$name", "a b"]'],
+  ["continued lines with comments", "RUN echo a > x && \\\n# said so\n  echo b \\\n\n  >> x"],
+  ["variables of ENV and ARG", 'ARG a=1\nARG b\nENV c="x y" d=$a\nRUN echo "$a|$b|$c|$d" > x'],
+  [
+    "ENV wins over ARG, and a variable of the command over both",
+    "ARG a=1\nENV a=2\nRUN echo $a > x && a=3 && echo $a > y",
+  ],
+  ["SHELL", 'SHELL ["/bin/sh", "-e", "-c"]\nRUN echo $- | grep -c e > x'],
+  ["USER by name", "RUN chmod 777 .\nUSER app\nRUN id -u > mine && id -g >> mine && umask > mask"],
+  ["USER by numbers", "RUN chmod 777 .\nUSER 66:77\nRUN id -u > mine && id -g >> mine"],
+  ["USER and a group by name", "RUN chmod 777 .\nUSER app:app\nRUN touch mine"],
+  ["HOME of a user", "RUN chmod 777 .\nUSER app\nRUN echo $HOME > home"],
+  ["a folder that WORKDIR has made", "WORKDIR made/by\nRUN touch root"],
+  ["COPY for a user", "USER app\nCOPY file x\nCOPY --chown=app:app dir y\nCOPY --chown=app other z/"],
+  ["what is removed", "COPY dir d\nRUN rm -r d/sub d/a"],
+  ["a folder that is removed and made again", "COPY dir d\nRUN rm -r d && mkdir d && touch d/new"],
+  [
+    "a folder in the place of a file, and a file in that of a folder",
+    "COPY dir d\nRUN rm -r d/a d/sub && mkdir d/a && touch d/a/x d/sub",
+  ],
+  ["a file that was moved", "COPY dir d\nRUN mv d/a moved && mv d/sub sub"],
+  [
+    "modes and owners that were changed",
+    "COPY dir d\nRUN chmod 2750 d && chmod 4711 d/a && chown 3:4 d/a && chown -R 5:6 d/sub",
+  ],
+  ["hard links", "COPY hard/deep/other h/\nRUN ln h/other second && ln second third && ln -s h link"],
+  ["symbolic links", "RUN ln -s nothing a && ln -s /etc/passwd b && ln -s . c && mkdir d && ln -s ../a d/e"],
+  ["a pipe", "RUN mkfifo -m 640 pipe"],
+  ["names that are hard to write", "RUN touch 'a b' \"'\" '\"' '*' -- -x 'ü' \"$(printf 'new\\nline')\" && mkdir '$d'"],
+  ["times that were set", "RUN touch -d '2017-01-26 16:59:13' old && mkdir d && touch -d '2017-01-26 16:59:13' d"],
+  ["a file with holes", "RUN dd if=/dev/zero of=holes bs=1 count=1 seek=5000000 && echo end >> holes"],
+  ["many files", "RUN for i in $(seq 300); do echo $i > f$i; done && mkdir -p a/b/c/d/e/f"],
+  ["a file that is longer than it was", "COPY file x\nRUN echo more >> x"],
+  [
+    "copies upon what a command has made",
+    "RUN mkdir -p real/sub && ln -s real rel && ln -s /case/real/sub abs && ln -s ../../../case/real out && ln -s /missing dangling\nCOPY file rel/a\nCOPY file abs/\nCOPY dir rel\nCOPY dir abs/deep/er\nCOPY other out/b",
+  ],
+  ["a command upon what was copied", "COPY dir d\nCOPY dir2 d\nRUN cat d/* 2> no > all; ls -a d d/sub > names; rm no"],
+  [
+    "files of another stage",
+    "FROM base AS $CASE-a\nRUN mkdir -p x/y && echo 1 > x/f && ln x/f x/g && ln -s f x/l && chown -R 5:6 x && chmod 4755 x/f && chmod 700 x/y\nFROM base\nCOPY --from=$CASE-a /case/x /case/x\nCOPY --from=$CASE-a /case/x/f /case/x/l /case/some/\nCOPY --from=$CASE-a --chown=app /case/x /case/owned\nCOPY --from=$CASE-a case/x/y/../f /case/f",
+  ],
+  [
+    "a stage upon a stage: environment, user and folder",
+    "FROM base AS $CASE-a\nENV a=1\nRUN chmod 777 .\nUSER app\nWORKDIR w\nFROM $CASE-a\nENV b=$a\nRUN echo $a $b $PWD > /case/x && id -u >> /case/x",
+  ],
+  [
+    "arguments end with their stage",
+    'FROM base AS $CASE-a\nARG a=1\nRUN echo "$a" > x\nFROM $CASE-a\nARG b\nRUN echo "$b" > y',
+  ],
+  ["arguments from before FROM", 'ARG GLOBAL\nRUN echo "$GLOBAL" > x'],
+  [
+    "ONBUILD RUN of a base",
+    "FROM base AS $CASE-a\nONBUILD RUN pwd > /case/where\nONBUILD COPY file /case/\nFROM $CASE-a\nWORKDIR /later",
+  ],
+  ["a volume's files that are there before", "COPY dir v\nRUN chmod 700 v\nVOLUME /case/v\nRUN ls v > names"],
+];
