@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "build_mount.h"
 #include "disk.h"
 #include "paths.h"
 #include "task.h"
@@ -27,7 +28,7 @@ static void make_folder(const char *path) {
   if (mkdir(path, 0755) < 0) cannot("making", path);
 }
 
-static int clone_tree(int of, const char *path) {
+int mount_clone(int of, const char *path) {
   int tree = (int)syscall(NR_OPEN_TREE, of, path, TREE_CLONE | O_CLOEXEC | (path[0] ? 0 : AT_EMPTY_PATH));
   if (tree < 0) cannot("preparing the mount at", path);
   return tree;
@@ -35,8 +36,7 @@ static int clone_tree(int of, const char *path) {
 
 /* --- files of layers --- */
 
-/* A namespace of this task alone, whose mounts are gone with it; what is moved out of it stays. */
-static void enter_private_place(void) {
+void mount_enter_private_place(void) {
   if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) cannot("preparing", "a mount namespace");
   if (mount("tmpfs", "/mnt", "tmpfs", 0, "mode=0755") < 0 || chdir("/mnt") < 0) cannot("preparing", "/mnt");
 }
@@ -73,7 +73,7 @@ static void stack_layers(const struct mount_request *request, bool read_only) {
 static int mount_layers(const struct mount_request *request) {
   bool read_only = (request->flags & MOUNT_READ_ONLY) != 0;
   const char *source = request->source ? request->source : "/";
-  enter_private_place();
+  mount_enter_private_place();
   for (size_t i = 0; i < request->layers; i++) mount_layer(request, i);
   bool single = request->layers == 1 && read_only;
   if (!single) stack_layers(request, read_only);
@@ -82,7 +82,7 @@ static int mount_layers(const struct mount_request *request) {
   struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
   int found = (int)syscall(SYS_openat2, root, source, &how, sizeof how);
   if (found < 0) cannot("finding the mount's source", source);
-  return clone_tree(found, "");
+  return mount_clone(found, "");
 }
 
 /* --- memory --- */
@@ -98,11 +98,11 @@ static int mount_memory(const struct mount_request *request) {
 
 /* An empty file of its own; what is written into it is in memory alone. */
 static int mount_file(void) {
-  enter_private_place();
+  mount_enter_private_place();
   int fd = open("file", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) cannot("creating", "a file to mount");
   close(fd);
-  return clone_tree(AT_FDCWD, "file");
+  return mount_clone(AT_FDCWD, "file");
 }
 
 static void make_place(char path[PATH_LENGTH_MAX + 1], bool folder) {
@@ -114,16 +114,20 @@ static void make_place(char path[PATH_LENGTH_MAX + 1], bool folder) {
   else if (!folder && errno != EEXIST) cannot("making", path);
 }
 
-void mount_run(const struct mount_request *request) {
-  static char path[PATH_LENGTH_MAX + 1];
+void mount_move(int tree, const char *path) {
+  static char place[PATH_LENGTH_MAX + 1];
   struct stat of;
-  int tree = request->layers ? mount_layers(request) : (request->flags & MOUNT_FILE) ? mount_file() : mount_memory(request);
-  if (fstat(tree, &of) < 0) cannot("looking at the mount for", request->path);
+  if (fstat(tree, &of) < 0) cannot("looking at the mount for", path);
   int error = workload_enter();
   if (error) task_fail(error, STAGE_OTHER, "the workload's root file system is not there: %s", strerror(error));
-  snprintf(path, sizeof path, "%s", request->path);
-  make_place(path, S_ISDIR(of.st_mode));
-  if (syscall(NR_MOVE_MOUNT, tree, "", AT_FDCWD, path, FROM_EMPTY_PATH) < 0) cannot("mounting at", path);
+  snprintf(place, sizeof place, "%s", path);
+  make_place(place, S_ISDIR(of.st_mode));
+  if (syscall(NR_MOVE_MOUNT, tree, "", AT_FDCWD, place, FROM_EMPTY_PATH) < 0) cannot("mounting at", place);
+}
+
+void mount_run(const struct mount_request *request) {
+  int tree = request->layers ? mount_layers(request) : (request->flags & MOUNT_FILE) ? mount_file() : mount_memory(request);
+  mount_move(tree, request->path);
   uint8_t bytes[RESULT_SIZE];
   struct writer writer = {.bytes = bytes, .size = sizeof bytes};
   write_kind(&writer, RESULT_DONE);

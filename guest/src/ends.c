@@ -52,7 +52,7 @@ static int make_terminal(struct ends *ends, const struct exec_request *exec) {
 static bool says_much(enum request_kind kind) {
   bool copies = kind == KIND_COPY_IN || kind == KIND_COPY_OUT;
   bool looks = kind == KIND_PROCESSES || kind == KIND_FILE_LIST || kind == KIND_FILE_WATCH;
-  return copies || looks || kind == KIND_FILE_READ || kind == KIND_LAYER;
+  return copies || looks || kind == KIND_FILE_READ || kind == KIND_LAYER || kind == KIND_SOCKET;
 }
 
 int ends_make(struct ends *ends, const struct request *request) {
@@ -70,7 +70,7 @@ int ends_make(struct ends *ends, const struct request *request) {
   error = ends_pipe(ends, 3, false);
   if (!error && request->kind == KIND_FUSE) error = fuse_open(&ends->ours[1], &ends->theirs[1]);
   if (!error && says_much(request->kind)) error = ends_pipe(ends, 1, false);
-  if (!error && request->kind == KIND_FILE_WRITE) error = ends_pipe(ends, 0, true);
+  if (!error && (request->kind == KIND_FILE_WRITE || request->kind == KIND_SOCKET)) error = ends_pipe(ends, 0, true);
   return error;
 }
 

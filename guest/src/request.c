@@ -212,6 +212,7 @@ static const char *open_field(struct request *request, struct field *field) {
     case KIND_FUSE: return fuse_field(&request->fuse, field);
     case KIND_LAYER: return parse_layer_field(&request->layer, field);
     case KIND_MOUNT: return parse_mount_field(&request->mount, field);
+    case KIND_SOCKET: return field->tag == 2 ? parse_mount_field(&request->mount, field) : unknown(field);
     case KIND_PLAN: return plan_field(&request->exec, field);
     case KIND_ATTACH: return attach_field(request, field);
     case KIND_PROCESSES: return unknown(field);
@@ -227,7 +228,7 @@ static const char *open_field(struct request *request, struct field *field) {
 static bool is_known(uint16_t kind) {
   bool of_network = kind >= KIND_NETWORK && kind <= KIND_CONNECT_UDP;
   bool of_processes = kind >= KIND_PLAN && kind <= KIND_FILE_WATCH;
-  bool other = kind == KIND_AWAIT_LISTENER || (kind >= KIND_VOLUME && kind <= KIND_COPY_OUT) || kind == KIND_FUSE || kind == KIND_LAYER || kind == KIND_MOUNT;
+  bool other = kind == KIND_AWAIT_LISTENER || (kind >= KIND_VOLUME && kind <= KIND_COPY_OUT) || kind == KIND_FUSE || (kind >= KIND_LAYER && kind <= KIND_SOCKET);
   return (kind >= KIND_EXEC && kind <= KIND_SHUTDOWN) || of_network || of_processes || other;
 }
 
@@ -254,7 +255,8 @@ static const char *missing(const struct request *request) {
   const char *wrong = missing_of_file(request);
   if (wrong) return wrong;
   if (request->kind == KIND_VOLUME && (!request->volume.path || request->volume.path[0] != '/')) return "no absolute path";
-  if (request->kind == KIND_MOUNT && (!request->mount.path || request->mount.path[0] != '/')) return "no absolute path";
+  bool mounts = request->kind == KIND_MOUNT || request->kind == KIND_SOCKET;
+  if (mounts && (!request->mount.path || request->mount.path[0] != '/')) return "no absolute path";
   bool copies = request->kind == KIND_COPY_IN || request->kind == KIND_COPY_OUT;
   if (copies && (!request->copy.path || request->copy.path[0] != '/')) return "no absolute path";
   if (request->kind == KIND_FUSE && (!request->fuse.path || request->fuse.path[0] != '/')) return "no absolute path";

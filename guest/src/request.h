@@ -29,6 +29,7 @@ enum request_kind {
   KIND_FUSE = 56,
   KIND_LAYER = 64,
   KIND_MOUNT,
+  KIND_SOCKET,
 };
 
 enum exec_flag { EXEC_STDIN = 1, EXEC_MERGED = 2, EXEC_TTY = 4, EXEC_CREATE_CWD = 8, EXEC_CGROUP = 16, EXEC_FLAGS = 31 };

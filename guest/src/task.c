@@ -99,6 +99,7 @@ static _Noreturn void run_built_in(const struct request *request, const struct e
   if (request->kind == KIND_SHUTDOWN) shutdown_run(request->grace_ms);
   if (request->kind == KIND_VOLUME) volume_run(&request->volume);
   if (request->kind == KIND_MOUNT) mount_run(&request->mount);
+  if (request->kind == KIND_SOCKET) socket_run(&request->mount);
   if (request->kind == KIND_COPY_IN) copy_in_run(&request->copy);
   if (request->kind == KIND_COPY_OUT) copy_out_run(&request->copy);
   if (request->kind == KIND_AWAIT_LISTENER) listener_run(&request->listener);

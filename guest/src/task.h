@@ -41,6 +41,7 @@ _Noreturn void copy_in_run(const struct copy_request *request);
 _Noreturn void copy_out_run(const struct copy_request *request);
 _Noreturn void layer_run(const struct layer_request *request);
 _Noreturn void mount_run(const struct mount_request *request);
+_Noreturn void socket_run(const struct mount_request *request);
 _Noreturn void shutdown_run(uint32_t grace_ms);
 _Noreturn void processes_run(void);
 _Noreturn void change_run(const struct change_request *request);

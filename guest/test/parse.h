@@ -99,6 +99,7 @@ static void check_request(const struct request *request, const uint8_t *payload,
       for (size_t i = 0; i < request->mount.layers; i++) check(request->mount.luns[i] <= LUN_MAX);
       check(!request->mount.source || strlen(request->mount.source) <= PATH_LENGTH_MAX);
       break;
+    case KIND_SOCKET: check(request->mount.path[0] == '/' && strlen(request->mount.path) <= PATH_LENGTH_MAX && request->mount.layers == 0); break;
     case KIND_ATTACH: check(request->pid != 0); break;
     case KIND_SIGNAL: check(request->signal.pid != 0 && request->signal.signal <= 64); break;
     case KIND_PROCESSES: break;

@@ -20,8 +20,9 @@ import { together } from "../together.js";
 import type { BuildProgress } from "./build-progress.js";
 import { BuildSession } from "./build-session.js";
 import { readIgnoreFile } from "./contexts.js";
+import type { KeptCommand } from "./failed-command.js";
 import type { ImageState } from "./image-state.js";
-import { type BuildOptions, sourceDateEpoch } from "./options.js";
+import { type BuildOptions, commandSettings, sourceDateEpoch } from "./options.js";
 import { type BuildOutput, imageNames, STDOUT, type WrittenOutput, writeOutput } from "./output/index.js";
 import { bakeResult, namesOf } from "./result.js";
 
@@ -101,6 +102,7 @@ async function whenBuilt<T>(
   use: (state: ImageState, progress: BuildProgress) => Promise<T>,
 ): Promise<T> {
   if (options.egress !== undefined) checkPolicy(options.egress);
+  commandSettings(options);
   const file = parseDockerfile(await readDockerfile(options), { fileName: options.file ?? "Dockerfile" });
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
   const { buildArgs, target } = options;
@@ -111,9 +113,19 @@ async function whenBuilt<T>(
   const { plan, evaluated } = await session.plan();
   warn(scope, evaluated, options);
   const tasks = plan.stages.map((stage) => (signal: AbortSignal) => session.stage(stage, signal));
-  const states = await together(options.signal, tasks);
+  const states = await together(options.signal, tasks).catch(async (error: unknown) => {
+    await showFailed(session.takeFailed(), options);
+    throw error;
+  });
   await session.keepDigests();
   return await use(withLabels(states.at(-1) as ImageState, options), session.progress);
+}
+
+/** When nothing else of the build runs any more. */
+async function showFailed(kept: KeptCommand | undefined, { onFailedCommand, signal }: BuildOptions): Promise<void> {
+  if (!kept) return;
+  await using failed = kept;
+  if (!signal?.aborted) await onFailedCommand?.(failed);
 }
 
 async function readDockerfile({ context, file, dockerfile }: BuildOptions): Promise<string> {

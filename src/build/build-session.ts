@@ -21,9 +21,10 @@ import { type Base, emptyDocument, emptyImage, openBase } from "./base.js";
 import { BuildProgress } from "./build-progress.js";
 import { StepCache } from "./cache.js";
 import { type NamedContext, parseContexts, readIgnoreFile } from "./contexts.js";
+import type { KeptCommand } from "./failed-command.js";
 import { filesKey, type ImageState, withLayer } from "./image-state.js";
 import { BuildMachines } from "./machine.js";
-import { type BuildOptions, machineSize, parallelism } from "./options.js";
+import { type BuildOptions, commandSettings, machineSize, parallelism } from "./options.js";
 import { buildStage } from "./stage-builder.js";
 import { type CopyRequest, copyStep, type StepContext, type StepSource } from "./steps/index.js";
 import { ContextTree, type FileDigests, LayerTree } from "./tree/index.js";
@@ -43,6 +44,7 @@ export class BuildSession implements Disposable {
   readonly #contexts: ReadonlyMap<string, NamedContext>;
   #machines: Promise<BuildMachines> | undefined;
   #progress = new BuildProgress([]);
+  #failed: KeptCommand | undefined;
 
   private constructor(
     scope: BuildScope,
@@ -200,17 +202,32 @@ export class BuildSession implements Disposable {
 
   /** What is the same for all steps. */
   #common(): Omit<StepContext, "useCache" | "openSource" | "work"> {
-    const { egress = DEFAULT_EGRESS, secrets = {} } = this.#options;
+    const { egress = DEFAULT_EGRESS, secrets = {}, ssh = {}, onFailedCommand } = this.#options;
     return {
       machines: () => this.#openMachines(),
       cache: this.#cache,
       layers: this.#layers,
       egress,
       remote: this.#remote,
+      settings: commandSettings(this.#options),
+      keepFailed: onFailedCommand && ((command) => this.#keepFailed(command)),
       secrets,
+      ssh,
       now: Math.floor(Date.now() / 1000),
       onOutput: () => undefined,
     };
+  }
+
+  /** The first command that failed, with its machine as it was; whoever takes it disposes of it. */
+  takeFailed(): KeptCommand | undefined {
+    const failed = this.#failed;
+    this.#failed = undefined;
+    return failed;
+  }
+
+  async #keepFailed(command: KeptCommand): Promise<void> {
+    if (this.#failed) await command[Symbol.asyncDispose]();
+    else this.#failed = command;
   }
 
   /** Only a build that runs something needs QEMU and a kernel. */

@@ -4,6 +4,8 @@ import { shownLine } from "../shown-line.js";
 
 const SHOWN_LINES = 20;
 const MOST_TITLE = 200;
+const OUT_OF_MEMORY =
+  "Most likely its machine had no memory left: give SUPERMACHINE_BUILD_MEMORY_MIB more, or let the command do with less.";
 
 /** Says which instruction failed, and where it is. What was aborted or knows its place is given as it is. */
 export function stepFailure(step: Step, cause: unknown, signal: AbortSignal | undefined): unknown {
@@ -23,9 +25,15 @@ export function commandFailure(
   const words = shown.join("\n").trim() === "" ? "It wrote nothing." : shown.map((line) => `  | ${line}`).join("\n");
   return new BuildError(`${headOf(step)}\n  The command ${what}.\n${words}`, {
     ...aboutStep(step),
+    ...(isKilled(how) && { hint: OUT_OF_MEMORY }),
     exitCode: how.exitCode ?? undefined,
     output,
   });
+}
+
+/** By SIGKILL, of itself or as a shell tells it of its own command. */
+function isKilled({ exitCode, signal }: { exitCode: number | null; signal: string | null }): boolean {
+  return signal === "SIGKILL" || exitCode === 137;
 }
 
 /** What failed, and where. */

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import type { Disk } from "../engine/index.js";
-import type { ExtraFile } from "../guest/index.js";
+import type { ExtraFile, ResourceLimit } from "../guest/index.js";
 import { ensureTemplate, Machine, type Runtime, spares, type Template, templateSource } from "../machine/index.js";
 import { DNS_ADDRESSES, Egress, type EgressPolicy } from "../network/index.js";
 import type { LongWork } from "../progress.js";
@@ -22,6 +22,13 @@ export interface MachineCommand {
   cwd: string;
   user: string;
   egress: EgressPolicy;
+  rlimits?: readonly ResourceLimit[] | undefined;
+  /** Size of /dev/shm; half of the memory by default. */
+  shmBytes?: number | undefined;
+  /** Addresses by names, for /etc/hosts. */
+  hosts?: Readonly<Record<string, string>> | undefined;
+  /** The machine stays when the command fails, and is whoever asked's. */
+  keepFailed?: boolean | undefined;
   mounts?: PreparedMounts | undefined;
   onOutput: (stream: "stdout" | "stderr", bytes: Buffer) => void;
 }
@@ -31,6 +38,8 @@ export interface MachineResult {
   exitCode: number | null;
   signal: string | null;
   layer: AddedLayer | undefined;
+  /** Of a command that failed and asked for it. */
+  machine?: Machine | undefined;
 }
 
 /** Runs commands of builds, each in a machine of its own that is restored from one template. */
@@ -65,14 +74,18 @@ export class BuildMachines implements Disposable {
     const { signal } = work;
     using _turn = await this.#turn(signal);
     const machine = await Machine.restore(this.#runtime, await templateSource(template), { signal });
+    let isKept = false;
     try {
-      await assemble(machine, layers, this.#size.memoryMiB, command.mounts, signal);
+      const attached = await assemble(machine, layers, this.#size.memoryMiB, command, signal);
       const { exitCode, signal: killer } = await runCommand(machine, command, signal);
+      isKept = exitCode !== 0 && command.keepFailed === true;
+      if (isKept) return { exitCode, signal: killer, layer: undefined, machine };
+      attached[Symbol.dispose]();
       if (exitCode !== 0) return { exitCode, signal: killer, layer: undefined };
       const archive = machine.agent.readLayer(leftOut(command.mounts), signal);
       return { exitCode, signal: null, layer: await store.add(archive, signal) };
     } finally {
-      await machine.stop();
+      if (!isKept) await machine.stop();
     }
   }
 
@@ -105,50 +118,58 @@ export class BuildMachines implements Disposable {
 }
 
 /** As in every container; they lie over the files of the image, and are in no layer. */
-const COVERED: readonly ExtraFile[] = [
-  { path: "/etc/hostname", mode: 0o644, content: `${HOSTNAME}\n` },
-  {
-    path: "/etc/hosts",
-    mode: 0o644,
-    content: `127.0.0.1\tlocalhost ${HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n`,
-  },
-  { path: "/etc/resolv.conf", mode: 0o644, content: `nameserver ${DNS_ADDRESSES[0]}\n` },
-];
+function covered(hosts: MachineCommand["hosts"] = {}): ExtraFile[] {
+  const own = `127.0.0.1\tlocalhost ${HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n`;
+  const more = Object.entries(hosts).map(([name, address]) => `${address}\t${name}\n`);
+  return [
+    { path: "/etc/hostname", mode: 0o644, content: `${HOSTNAME}\n` },
+    { path: "/etc/hosts", mode: 0o644, content: own + more.join("") },
+    { path: "/etc/resolv.conf", mode: 0o644, content: `nameserver ${DNS_ADDRESSES[0]}\n` },
+  ];
+}
 
 /** What was made to mount upon. */
 function leftOut(mounts: PreparedMounts | undefined) {
   const { folders = [], files = [] } = mounts?.places ?? {};
   const deeperFirst = [...folders].sort((a, b) => b.split("/").length - a.split("/").length);
-  return { files: [...COVERED.map(({ path }) => path), ...files], folders: deeperFirst };
+  return { files: [...covered().map(({ path }) => path), ...files], folders: deeperFirst };
 }
 
 async function assemble(
   machine: Machine,
   layers: readonly StoredLayer[],
   memoryMiB: number,
-  mounts: PreparedMounts | undefined,
+  { mounts, hosts, shmBytes }: MachineCommand,
   signal: AbortSignal | undefined,
-): Promise<void> {
+): Promise<Disposable> {
   const disks = layers.map(({ path }, index): Disk => ({ lun: FIRST_LUN + index, path }));
   await machine.attachDisks(disks);
   const luns = disks.map(({ lun }) => lun);
   const tmpfsBytes = Math.floor(memoryMiB * WRITABLE_SHARE) * 1024 * 1024;
   const { folders: places = [], files: targets = [] } = mounts?.places ?? {};
-  const files = [...COVERED, ...targets.map((path) => ({ path, mode: 0o644, content: "" }))];
-  const request = { luns, hostname: HOSTNAME, files, keepLayer: true, places, tmpfsBytes };
+  const files = [...covered(hosts), ...targets.map((path) => ({ path, mode: 0o644, content: "" }))];
+  const request = {
+    luns,
+    hostname: HOSTNAME,
+    files,
+    keepLayer: true,
+    places,
+    tmpfsBytes,
+    ...(shmBytes !== undefined && { shmBytes }),
+  };
   await machine.agent.assembleRoot(request, signal ? { signal } : {});
-  if (mounts) await attachMounts(machine, mounts.mounts, signal);
+  return attachMounts(machine, mounts?.mounts ?? [], signal);
 }
 
 async function runCommand(machine: Machine, command: MachineCommand, signal: AbortSignal | undefined) {
-  const { argv, file, env, cwd, user, egress, onOutput } = command;
+  const { argv, file, env, cwd, user, egress, rlimits = [], onOutput } = command;
   const network = Egress.open(machine.agent.network, { policy: egress });
   try {
     if (file) {
       const how = { mode: 0o755, createParents: true, ...(signal && { signal }) };
       await machine.agent.files.write(file.path, file.content, how);
     }
-    const request = { argv, env, cwd, user, createCwd: true, link: "control" as const };
+    const request = { argv, env, cwd, user, rlimits, createCwd: true, link: "control" as const };
     const process = await machine.agent.exec(request, signal ? { signal } : {});
     process.stdout.on("data", (bytes: Buffer) => onOutput("stdout", bytes));
     process.stderr.on("data", (bytes: Buffer) => onOutput("stderr", bytes));

@@ -1,10 +1,14 @@
+import { isIP } from "node:net";
 import { cpus } from "node:os";
 import { UsageError } from "../errors.js";
 import type { EgressPolicy } from "../network/index.js";
 import type { PullPolicy, RegistryAuth } from "../oci/index.js";
 import type { LongWork } from "../progress.js";
+import { type Rlimits, resourceLimits } from "../vm/index.js";
 import type { OnBuild } from "./events.js";
+import type { FailedCommand } from "./failed-command.js";
 import type { SecretSource } from "./mounts/index.js";
+import type { CommandSettings } from "./steps/index.js";
 
 /** How an image is built. */
 export interface BuildOptions extends LongWork {
@@ -31,6 +35,17 @@ export interface BuildOptions extends LongWork {
   noCache?: boolean | undefined;
   /** Names or indexes of stages whose instructions are run anew. */
   noCacheFilter?: readonly string[] | undefined;
+  /**
+   * ssh-agents by their ids, for `RUN --mount=type=ssh`: the path of an agent's socket, or of files of private keys without a passphrase; an empty list is
+   * the agent of `SSH_AUTH_SOCK`. Commands can list the keys and sign with them; the keys themselves stay on this machine.
+   */
+  ssh?: Readonly<Record<string, readonly string[]>> | undefined;
+  /** Limits of the commands' resources, by docker's names for them. */
+  ulimits?: Rlimits | undefined;
+  /** Size of the commands' /dev/shm in MiB; half of their memory by default. */
+  shmMiB?: number | undefined;
+  /** Addresses that commands find in /etc/hosts, by name. */
+  hosts?: Readonly<Record<string, string>> | undefined;
   /** Labels of the image, on top of those of the Dockerfile. */
   labels?: Readonly<Record<string, string>> | undefined;
   platform?: string | undefined;
@@ -44,6 +59,11 @@ export interface BuildOptions extends LongWork {
   vcpus?: number | undefined;
   /** Where snapshots are kept, instead of the folder of {@link home}. */
   snapshotsDir?: string | undefined;
+  /**
+   * Is given the first command that failed, with its machine as it is, once all else of the build has ended; when it is done, the machine is thrown away and
+   * the build fails.
+   */
+  onFailedCommand?: ((command: FailedCommand) => Promise<void>) | undefined;
   /** Is told of instructions, of what their commands write, and of warnings. */
   onBuild?: OnBuild | undefined;
 }
@@ -56,6 +76,24 @@ const MOST_STAGES_AT_ONCE = 4;
 export function machineSize(env: NodeJS.ProcessEnv = process.env): { memoryMiB: number; vcpus: number } {
   const memoryMiB = setting(env, "SUPERMACHINE_BUILD_MEMORY_MIB", DEFAULT_MEMORY_MIB, LEAST_MEMORY_MIB);
   return { memoryMiB, vcpus: 1 };
+}
+
+const HOST_NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/;
+
+/** What commands find around them. @throws UsageError */
+export function commandSettings({
+  ulimits = {},
+  shmMiB,
+  hosts = {},
+}: Pick<BuildOptions, "ulimits" | "shmMiB" | "hosts">): CommandSettings {
+  if (shmMiB !== undefined && !(Number.isFinite(shmMiB) && shmMiB > 0))
+    throw new UsageError(`shmMiB is ${shmMiB}; it is a number of MiB above 0`);
+  for (const [name, address] of Object.entries(hosts)) {
+    if (HOST_NAME.test(name) && isIP(address) !== 0) continue;
+    throw new UsageError(`${JSON.stringify(`${name}=${address}`)} is no name with an IP address`);
+  }
+  const shmBytes = shmMiB === undefined ? undefined : Math.ceil(shmMiB * 1024 * 1024);
+  return { rlimits: resourceLimits(ulimits), shmBytes, hosts };
 }
 
 /** How many commands run at a time: `SUPERMACHINE_BUILD_PARALLELISM`, by default as many as there are processors. @throws UsageError */

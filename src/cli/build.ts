@@ -7,15 +7,16 @@ import {
   type EgressPolicy,
   type ExportOptions,
   exportBuild,
+  type FailedCommand,
   type PullPolicy,
   parseBuildContext,
   parseBuildOutput,
   parseEnv,
-  parseSecret,
   type RegistryAuth,
-  type SecretSource,
   UsageError,
 } from "../index.js";
+import { debugShell, requireTerminal } from "./build-debug.js";
+import { addBuildRunOptions, type BuildRunFlags, buildRunOptions } from "./build-run-options.js";
 import { onInterrupt } from "./interrupt.js";
 import {
   collect,
@@ -31,12 +32,12 @@ import { type BuildProgressStyle, withBuildProgress } from "./progress/build.js"
 import { quietOption } from "./progress/index.js";
 import { printJson } from "./table.js";
 
-interface BuildFlags {
+interface BuildFlags extends BuildRunFlags {
   tag?: string[];
   file?: string;
   buildArg?: string[];
   buildContext?: string[];
-  secret?: string[];
+  debug?: boolean;
   target?: string;
   cache: boolean;
   /** Commander takes what begins with no- for the opposite of it. */
@@ -66,6 +67,7 @@ Examples:
   supermachine build -t app:1.0 -o type=oci,dest=app.tar . && skopeo inspect oci-archive:app.tar
   supermachine build -t app --build-context shared=../shared --build-context base=docker-image://debian:12 .
   supermachine build -o bin --target artifacts .
+  supermachine build -t app --ssh default --debug .
   supermachine build -t tests --target test --no-egress .
   printf 'FROM alpine:3.20\\nRUN apk add curl\\n' | supermachine build -t curl -f - .`;
 
@@ -77,14 +79,10 @@ export function buildCommand(): Command {
     .option("-f, --file <path>", "the Dockerfile, or - for standard input (default: PATH/Dockerfile)")
     .option("--build-arg <NAME=value>", "value of an ARG; a name alone takes its value from here", collect)
     .option("--build-context <name=what>", "folder, docker-image://IMAGE, oci-layout://PATH or URL for a name", collect)
-    .option(
-      "--secret <id=name[,src=file|,env=VARIABLE]>",
-      "secret for RUN --mount=type=secret; can be repeated",
-      collect,
-    )
     .option("--target <stage>", "the stage to build (default: the last one)")
     .option("--no-cache", "run every instruction anew")
     .addOption(noCacheFilterOption())
+    .option("--debug", "open a shell in the machine of a command that failed")
     .option("--label <name=value>", "add a label to the image", collect)
     .option("--iidfile <path>", "write the image's id to a file")
     .option(
@@ -102,6 +100,7 @@ export function buildCommand(): Command {
     .addOption(quietOption())
     .option("--json", "print JSON")
     .addHelpText("after", EXAMPLES);
+  addBuildRunOptions(command);
   for (const option of egressOptions()) command.addOption(option);
   return command.action(run);
 }
@@ -116,19 +115,16 @@ function noCacheFilterOption(): Option {
   return option.argParser(collect).default([], "none");
 }
 
-function secretOf(text: string): [string, SecretSource] {
-  const { id, source } = parseSecret(text);
-  return [id, source];
-}
-
 async function run(context: string, flags: BuildFlags): Promise<void> {
+  if (flags.debug) requireTerminal();
+  const signal = onInterrupt();
   const options: BuildOptions = {
     context,
     ...(flags.file === "-" ? { dockerfile: await text(process.stdin) } : { file: flags.file }),
     names: flags.tag,
     contexts: Object.fromEntries((flags.buildContext ?? []).map(parseBuildContext)),
     buildArgs: parseEnv(flags.buildArg ?? [], process.env),
-    secrets: Object.fromEntries((flags.secret ?? []).map(secretOf)),
+    ...buildRunOptions(flags),
     labels: parseEnv(flags.label ?? []),
     target: flags.target,
     noCache: !flags.cache,
@@ -138,17 +134,22 @@ async function run(context: string, flags: BuildFlags): Promise<void> {
     platform: flags.platform,
     pull: flags.pull,
     registryAuth: flags.registryAuth,
-    egress: egressOf(flags),
-    signal: onInterrupt(),
+    egress: flags.network === "none" ? "none" : egressOf(flags),
+    signal,
   };
   const style = flags.quiet ? "quiet" : flags.progress;
   const outputs = flags.output?.map(parseBuildOutput);
   if (flags.json && outputs?.some(({ dest }) => dest === "-")) {
     throw new UsageError("standard output cannot have both JSON and an output", { hint: "Use --metadata-file." });
   }
-  const made = await withBuildProgress(style, (reports) =>
-    outputs ? exported({ ...options, ...reports, outputs }) : baked({ ...options, ...reports }),
-  );
+  const made = await withBuildProgress(style, ({ endShowing, ...reports }) => {
+    const onFailedCommand = (failed: FailedCommand) => {
+      endShowing();
+      return debugShell(failed, signal);
+    };
+    const all = { ...options, ...reports, onFailedCommand: flags.debug ? onFailedCommand : undefined };
+    return outputs ? exported({ ...all, outputs }) : baked(all);
+  });
   const { id, lines, facts } = made;
   if (flags.iidfile !== undefined && id !== undefined) await writeFile(flags.iidfile, id);
   if (flags.metadataFile !== undefined) await writeFile(flags.metadataFile, `${JSON.stringify(facts, null, 2)}\n`);

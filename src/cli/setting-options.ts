@@ -13,10 +13,21 @@ export interface SettingFlags {
   envFile?: string[];
 }
 
+export function ulimitOption(): Option {
+  return new Option(
+    "--ulimit <name=soft[:hard]>",
+    "limit of a resource, such as nofile=1024; can be repeated",
+  ).argParser(addUlimit);
+}
+
+export function shmSizeOption(): Option {
+  return new Option("--shm-size <size>", "size of /dev/shm, such as 64m (default: half of the memory)").argParser(
+    bytes,
+  );
+}
+
 export function addSettingOptions(command: Command): Command {
-  const ulimit = new Option("--ulimit <name=soft[:hard]>", "limit of a resource, such as nofile=1024; can be repeated");
   const sysctl = new Option("--sysctl <name=value>", "kernel parameter of the guest; can be repeated");
-  const shm = new Option("--shm-size <size>", "size of /dev/shm, such as 64m (default: half of the memory)");
   const envFile = new Option(
     "--env-file <file>",
     "set the variables that a file lists, one NAME=value a line; can be repeated",
@@ -24,9 +35,9 @@ export function addSettingOptions(command: Command): Command {
   return command
     .helpOption("--help", "display help for command")
     .option("-h, --hostname <name>", "host name of the microVM")
-    .addOption(ulimit.argParser(addUlimit))
+    .addOption(ulimitOption())
     .addOption(sysctl.argParser(addSysctl))
-    .addOption(shm.argParser(bytes))
+    .addOption(shmSizeOption())
     .addOption(envFile.argParser(addEnvFile));
 }
 

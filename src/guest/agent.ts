@@ -18,6 +18,7 @@ import { GuestFiles } from "./guest-files.js";
 import { type LeftOut, openLayer } from "./layer.js";
 import { Link, type LinkShape } from "./link.js";
 import { encodeAwaitListener } from "./listener.js";
+import { type AnswerMessage, openMessageSocket } from "./message-socket.js";
 import { encodeMount, type MountRequest } from "./mount.js";
 import { GuestNetwork } from "./network.js";
 import { attachProcess, type GuestProcess, startProcess } from "./process.js";
@@ -163,6 +164,15 @@ export class Agent {
   async mountFuse(request: FuseRequest, handler: FuseHandler, options: { signal?: AbortSignal } = {}): Promise<void> {
     const mounted = mountFuse(this.#bulk, request, handler);
     await this.#within(mounted, MOUNT_TIMEOUT_MS, `the guest to mount ${request.path}`, options.signal);
+  }
+
+  /**
+   * Makes a socket in the workload's root, whose clients' messages `answer` is asked for, one at a time: a message is its length (u32, big
+   * endian) and at most 256 KiB. Disposing of it ends it. Rejects with VmError.
+   */
+  async openSocket(path: string, answer: AnswerMessage, options: { signal?: AbortSignal } = {}): Promise<Disposable> {
+    const opened = openMessageSocket(this.#control, path, answer);
+    return this.#within(opened, MOUNT_TIMEOUT_MS, `the guest to make the socket ${path}`, options.signal);
   }
 
   /** For a snapshot: sends nothing more until {@link resume}, and waits until the agent has taken in what was sent. */

@@ -11,6 +11,7 @@ export { type FileEvent, FileWatcher } from "./file-watcher.js";
 export type { FileContent, ReadOptions, WriteOptions } from "./files.js";
 export type { FuseHandler, FuseOutput, FuseRequest } from "./fuse.js";
 export type { GuestFiles } from "./guest-files.js";
+export type { AnswerMessage } from "./message-socket.js";
 export type { MountRequest } from "./mount.js";
 export type { ConnectionRequest, GuestDatagrams, GuestNetwork, NetworkHandler, Refusal } from "./network.js";
 export type { ExitStatus, GuestProcess } from "./process.js";

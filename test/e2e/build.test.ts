@@ -58,4 +58,8 @@ test("build, then run: the image is there under its name, and what is found agai
   const failed = await supermachine(["build", "-f", "-", context], "FROM scratch\nCOPY nothing /\n");
   expect(failed).toMatchObject({ exitCode: 1, stdout: "" });
   expect(failed.stderr).toContain("Dockerfile:2:1: COPY nothing /");
+  const blind = await supermachine(["build", "--debug", context]);
+  expect(blind).toMatchObject({ exitCode: 2, stdout: "", stderr: expect.stringContaining("no terminal for it") });
+  const host = await supermachine(["build", "--add-host", "app:nowhere", context]);
+  expect(host).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("no name with an IP address") });
 });

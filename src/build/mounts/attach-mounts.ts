@@ -1,25 +1,28 @@
 import type { Disk } from "../../engine/index.js";
 import { UsageError } from "../../errors.js";
 import type { Machine } from "../../machine/index.js";
+import { relayRequest } from "../ssh/index.js";
 import type { MachineMount } from "./prepare-mounts.js";
 
 /** Above those of all layers, and below those of disks that are lent. */
 const FIRST_LUN = 512;
 const LAST_LUN = 1023;
 
-/** Gives an assembled machine the mounts of its command. @throws VmError */
+/** Gives an assembled machine the mounts of its command. What it gives is to be disposed of when that has ended. @throws VmError */
 export async function attachMounts(
   machine: Machine,
   mounts: readonly MachineMount[],
   signal: AbortSignal | undefined,
-): Promise<void> {
+): Promise<Disposable> {
   const attacher = new Attacher(machine, signal);
   for (const mount of mounts) await attacher.attach(mount);
+  return attacher;
 }
 
-class Attacher {
+class Attacher implements Disposable {
   readonly #machine: Machine;
   readonly #options: { signal?: AbortSignal };
+  readonly #sockets: Disposable[] = [];
   #lun = FIRST_LUN;
 
   constructor(machine: Machine, signal: AbortSignal | undefined) {
@@ -27,12 +30,20 @@ class Attacher {
     this.#options = signal ? { signal } : {};
   }
 
+  [Symbol.dispose](): void {
+    for (const socket of this.#sockets.splice(0)) socket[Symbol.dispose]();
+  }
+
   async attach(mount: MachineMount): Promise<void> {
     const { agent } = this.#machine;
     const { kind, path } = mount;
     if (kind === "memory") await agent.mount({ path, bytes: mount.bytes }, this.#options);
     else if (kind === "cache") await this.#cache(mount);
-    else if (kind === "layers") {
+    else if (kind === "ssh") {
+      const answer = (message: Buffer) => relayRequest(mount.agent, message);
+      this.#sockets.push(await agent.openSocket(path, answer, this.#options));
+      await this.#own(path, mount.owned);
+    } else if (kind === "layers") {
       const { source, readOnly } = mount;
       await agent.mount({ path, luns: await this.#disks(mount.disks), source, readOnly }, this.#options);
     } else {

@@ -15,6 +15,8 @@ export interface MountSource {
 export interface MountContext {
   openSource: (from: string | undefined) => Promise<MountSource & Disposable>;
   secrets: Readonly<Record<string, SecretSource>>;
+  /** Of ssh mounts, by id: the socket of an agent or files of keys; none for the agent of this process. */
+  ssh: Readonly<Record<string, readonly string[]>>;
   /** Seconds since 1970. */
   now: number;
   work: LongWork;

@@ -1,9 +1,10 @@
-import type { BindMount, CacheMount, Mount, SecretMount } from "../../dockerfile/index.js";
+import type { BindMount, CacheMount, Mount, SecretMount, SshMount } from "../../dockerfile/index.js";
 import { UsageError } from "../../errors.js";
 import { COPY_DISK } from "../../machine/index.js";
 import { writeArchiveImage } from "../../rootfs/index.js";
 import { home, openScratch } from "../../store/index.js";
 import { copyFiles, draftArchive, LayerDraft } from "../copy/index.js";
+import { openSshAgent } from "../ssh/index.js";
 import { LayerTree, toText } from "../tree/index.js";
 import { cacheName, type HeldCache, holdCache } from "./cache-volume.js";
 import type { MountContext } from "./mount-context.js";
@@ -22,6 +23,7 @@ export type MachineMount =
   | { kind: "layers"; path: string; disks: readonly string[]; source: string; readOnly: boolean }
   | { kind: "memory"; path: string; bytes: number | undefined }
   | { kind: "file"; path: string; content: Buffer; owned: Owned }
+  | { kind: "ssh"; path: string; agent: string; owned: Owned }
   | { kind: "cache"; path: string; cache: HeldCache; readOnly: boolean; owned: Owned; seed: string | undefined };
 
 /** What a command needs for its mounts, until it is disposed of. */
@@ -31,6 +33,8 @@ export interface PreparedMounts extends AsyncDisposable {
   places: { folders: readonly string[]; files: readonly string[] };
   /** Secrets that are variables. */
   env: Readonly<Record<string, string>>;
+  /** Where the first agent is, for a command that has no SSH_AUTH_SOCK of its own. */
+  sshSocket: string | undefined;
 }
 
 /**
@@ -49,11 +53,12 @@ export async function prepareMounts(
     await preparer[Symbol.asyncDispose]();
     throw error;
   }
-  const { machine, folders, files, env } = preparer;
+  const { machine, folders, files, env, sshSocket } = preparer;
   return {
     mounts: machine,
     places: { folders: [...new Set(folders)], files },
     env,
+    sshSocket,
     [Symbol.asyncDispose]: () => preparer[Symbol.asyncDispose](),
   };
 }
@@ -63,6 +68,8 @@ class Preparer implements AsyncDisposable {
   readonly folders: string[] = [];
   readonly files: string[] = [];
   readonly env: Record<string, string> = {};
+  sshSocket: string | undefined;
+  #sshCount = 0;
   readonly #context: MountContext;
   readonly #image: LayerTree;
   readonly #open: AsyncDisposable[] = [];
@@ -107,8 +114,8 @@ class Preparer implements AsyncDisposable {
     else if (mount.type === "tmpfs") {
       this.machine.push({ kind: "memory", path: await this.#place(mount.target, "folder"), bytes: mount.size });
     } else if (mount.type === "secret") await this.#secret(mount);
-    else if (mount.type === "cache") await this.#cache(mount, caches.get(mount));
-    else throw new UsageError(`RUN --mount=type=${mount.type} is not supported`);
+    else if (mount.type === "ssh") await this.#ssh(mount);
+    else await this.#cache(mount, caches.get(mount));
   }
 
   #use<T extends AsyncDisposable>(what: T): T {
@@ -137,6 +144,22 @@ class Preparer implements AsyncDisposable {
     if (target === undefined) return;
     const owned = { mode: mode ?? 0o400, owner: `${uid ?? 0}:${gid ?? 0}` };
     this.machine.push({ kind: "file", path: await this.#place(target, "file"), content, owned });
+  }
+
+  async #ssh({ id, target, required, mode, uid, gid }: SshMount): Promise<void> {
+    const number = this.#sshCount++;
+    const paths = this.#context.ssh[id];
+    if (!paths) {
+      if (!required) return;
+      throw new UsageError(`the ssh-agent ${id} is required, and was not given`, {
+        hint: `Give it: --ssh ${id}, or --ssh ${id}=SOCKET or a key's file.`,
+      });
+    }
+    const { socket } = this.#use(await openSshAgent(id, paths));
+    const path = await this.#place(target ?? `/run/buildkit/ssh_agent.${number}`, "file");
+    this.sshSocket ??= path;
+    const owned = { mode: mode ?? 0o600, owner: `${uid ?? 0}:${gid ?? 0}` };
+    this.machine.push({ kind: "ssh", path, agent: socket, owned });
   }
 
   async #cache({ target, from, source, mode, uid, gid, readOnly }: CacheMount, cache?: HeldCache): Promise<void> {

@@ -2,8 +2,10 @@ import type { RunStep } from "../../dockerfile/index.js";
 import { UsageError } from "../../errors.js";
 import { type AddedLayer, ErofsReader } from "../../rootfs/index.js";
 import { stepKey } from "../cache.js";
+import { KeptCommand } from "../failed-command.js";
 import { commandFailure } from "../failure.js";
 import { filesKey, type ImageState } from "../image-state.js";
+import type { MachineCommand } from "../machine.js";
 import { mountKeys, prepareMounts } from "../mounts/index.js";
 import { LayerTree } from "../tree/index.js";
 import { doOnce, type StepContext, type StepOutcome } from "./step-context.js";
@@ -16,8 +18,11 @@ export async function runStep(context: StepContext, state: ImageState, step: Run
   requireSupported(step);
   const { argv, file, env, workdir, user, network, mounts } = step;
   // Proxies are no part of it, so that another one finds the same.
-  const parts = ["run", filesKey(state), argv, file, [...env].sort(), workdir, user, network];
-  const key = stepKey(mounts.length === 0 ? parts : [...parts, await mountKeys(context, mounts)]);
+  const parts: unknown[] = ["run", filesKey(state), argv, file, [...env].sort(), workdir, user, network];
+  const { rlimits, shmBytes, hosts } = context.settings;
+  const isPlain = rlimits.length === 0 && shmBytes === undefined && Object.keys(hosts).length === 0;
+  if (mounts.length > 0) parts.push(await mountKeys(context, mounts));
+  const key = stepKey(isPlain ? parts : [...parts, context.settings]);
   return doOnce(context, key, () => run(context, state, step));
 }
 
@@ -32,21 +37,38 @@ async function run(context: StepContext, state: ImageState, step: RunStep) {
     "the image",
     state.layers.map(({ path }) => path),
   );
-  await using prepared = await prepareMounts(context, image, mounts);
-  const command = {
+  const prepared = await prepareMounts(context, image, mounts);
+  const command: MachineCommand = {
+    ...context.settings,
     argv,
     file,
     mounts: prepared,
-    env: { ...Object.fromEntries([...proxies, ...env]), ...prepared.env },
+    env: {
+      ...(prepared.sshSocket !== undefined && { SSH_AUTH_SOCK: prepared.sshSocket }),
+      ...Object.fromEntries([...proxies, ...env]),
+      ...prepared.env,
+    },
     cwd,
     user,
     egress: network === "none" ? ("none" as const) : context.egress,
+    keepFailed: context.keepFailed !== undefined,
     onOutput,
   };
-  const machines = await context.machines();
-  const result = await machines.run(state.layers, command, context.layers, context.work);
-  if (!result.layer) throw commandFailure(step, result, output.toString());
-  return (await changesNothing(result.layer, state)) ? undefined : result.layer;
+  let isKept = false;
+  try {
+    const machines = await context.machines();
+    const result = await machines.run(state.layers, command, context.layers, context.work);
+    if (result.layer) return (await changesNothing(result.layer, state)) ? undefined : result.layer;
+    const error = commandFailure(step, result, output.toString());
+    isKept = result.machine !== undefined;
+    if (result.machine) {
+      const shell = step.config.Shell?.[0] ?? "/bin/sh";
+      await context.keepFailed?.(new KeptCommand(error, result.machine, command, shell, prepared));
+    }
+    throw error;
+  } finally {
+    if (!isKept) await prepared[Symbol.asyncDispose]();
+  }
 }
 
 /** Nothing but the root folder, and that as it was. */
@@ -61,12 +83,7 @@ async function changesNothing(layer: AddedLayer, state: ImageState): Promise<boo
   return root.mode === mode && root.uid === uid && root.gid === gid;
 }
 
-function requireSupported({ mounts, network }: RunStep): void {
-  if (mounts.some(({ type }) => type === "ssh")) {
-    throw new UsageError("RUN --mount=type=ssh is not supported", {
-      hint: "Give a deploy key as a secret: --mount=type=secret,id=key with --secret id=key,src=FILE.",
-    });
-  }
+function requireSupported({ network }: RunStep): void {
   if (network !== "host") return;
   throw new UsageError("RUN --network=host is not possible: a microVM has no part in the host's network", {
     hint: "Leave it out; what commands may reach is up to the egress policy.",

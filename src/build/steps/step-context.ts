@@ -1,12 +1,21 @@
+import type { ResourceLimit } from "../../guest/index.js";
 import type { EgressPolicy } from "../../network/index.js";
 import type { Remote } from "../../remote/index.js";
 import type { LayerStore } from "../../rootfs/index.js";
 import type { StepCache, StepResult } from "../cache.js";
+import type { KeptCommand } from "../failed-command.js";
 import type { BuildMachines } from "../machine.js";
 import type { MountContext, MountSource } from "../mounts/index.js";
 
 /** A tree that a step takes files from, and what names all of its files at once, where that is known. */
 export type StepSource = MountSource;
+
+/** What `--ulimit`, `--shm-size` and `--add-host` ask for. */
+export interface CommandSettings {
+  rlimits: readonly ResourceLimit[];
+  shmBytes: number | undefined;
+  hosts: Readonly<Record<string, string>>;
+}
 
 /** What a step is done with. */
 export interface StepContext extends MountContext {
@@ -18,6 +27,10 @@ export interface StepContext extends MountContext {
   egress: EgressPolicy;
   /** What ADD fetches. */
   remote: Remote;
+  /** What commands find around them. */
+  settings: CommandSettings;
+  /** Takes what a failed command had; without it nothing is kept. */
+  keepFailed: ((command: KeptCommand) => Promise<void>) | undefined;
   onOutput: (stream: "stdout" | "stderr", bytes: Buffer) => void;
 }
 

@@ -21,16 +21,18 @@ interface BuildReporter extends BuildReports {
   close(succeeded: boolean): void;
 }
 
-/** Does a build and shows its steps and what their commands write on standard error. */
+/**
+ * Does a build and shows its steps and what their commands write on standard error, until the build ends or asks for the end of the showing.
+ */
 export async function withBuildProgress<T>(
   style: BuildProgressStyle,
-  task: (reports: BuildReports) => Promise<T>,
+  task: (reports: BuildReports & { endShowing(): void }) => Promise<T>,
   stream: NodeJS.WriteStream = process.stderr,
 ): Promise<T> {
   const { close, ...reports } = openBuildReporter(style, stream);
   let succeeded = false;
   try {
-    const value = await task(reports);
+    const value = await task({ ...reports, endShowing: () => close(false) });
     succeeded = true;
     return value;
   } finally {

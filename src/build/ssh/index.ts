@@ -1,0 +1,3 @@
+export { parseSsh } from "./parse-ssh.js";
+export { relayRequest } from "./relay.js";
+export { openSshAgent, type SshAgent } from "./ssh-agent.js";
