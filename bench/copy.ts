@@ -9,7 +9,6 @@ import { benchmark } from "./support/benchmark.js";
 
 const MEBIBYTES = Number(process.env.SUPERMACHINE_BENCH_COPY_MIB ?? 1024);
 const [FOLDERS, FILES] = [100, 100];
-const ROUNDS = Number(process.env.SUPERMACHINE_BENCH_RUNS ?? 3);
 const PLACE = "/volume/copy";
 
 await main();
@@ -45,7 +44,8 @@ async function compare(vm: Vm, folder: string, name: string, what: string, bytes
     name: `copy-in-${name}`,
     title: `${what} into a volume of a guest, isolation ${vm.isolation}`,
     rival: "tar into exec's standard input",
-    runs: ROUNDS,
+    runs: 3,
+    warmups: 0,
     cases: [
       { name: "tar into exec's standard input", ...size, before: empty, run: () => tarIn(vm, source) },
       { name: "copyIn", ...size, before: empty, run: async () => void (await vm.copyIn(`${source}/.`, PLACE)) },
@@ -55,7 +55,8 @@ async function compare(vm: Vm, folder: string, name: string, what: string, bytes
     name: `copy-out-${name}`,
     title: `${what} out of a volume of a guest, isolation ${vm.isolation}`,
     rival: "tar out of exec's standard output",
-    runs: ROUNDS,
+    runs: 3,
+    warmups: 0,
     cases: [
       { name: "tar out of exec's standard output", ...size, before: full, run: () => tarOut(vm, back) },
       { name: "copyOut", ...size, before: full, run: async () => void (await vm.copyOut(`${PLACE}/.`, back)) },

@@ -38,6 +38,7 @@ async function streams(vm: Vm): Promise<void> {
   await benchmark({
     name: "streams",
     title: `Streams of ${MEGABYTES} MiB between host and guest (target: 60 MB/s)`,
+    runs: 10,
     cases: [
       { name: "guest to host: output of a command", bytes, run: () => output(vm) },
       { name: "guest to host: readFile", bytes, run: async () => void (await vm.readFile("/tmp/content")) },

@@ -28,7 +28,7 @@ async function main(): Promise<void> {
       name: "fork",
       title: `Forks of a running guest of ${image.memoryMiB} MiB, isolation by ${runtime.accelerator}`,
       rival: RIVAL,
-      runs: Number(process.env.SUPERMACHINE_BENCH_RUNS ?? 10),
+      runs: 10,
       cases: [
         { name: "source stands still", target: 30, run: () => forkOnce(first, 1, "paused") },
         { name: "fork of 1", run: () => forkOnce(first, 1, "all") },

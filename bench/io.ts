@@ -6,7 +6,8 @@ import { busyboxImage } from "../test/support/images.js";
 import { benchmark } from "./support/benchmark.js";
 import { Plain9p } from "./support/plain-9p.js";
 
-const [FOLDERS, FILES, MEMORY_MIB, ROUNDS] = [100, 100, 512, 3];
+const FOLDERS = Number(process.env.SUPERMACHINE_BENCH_IO_FOLDERS ?? 100);
+const [FILES, MEMORY_MIB] = [100, 512];
 const READ_ALL = "for each in *; do cat $each/*; done | wc -c";
 const CLOCK = "read -r at rest < /proc/uptime; echo $at";
 
@@ -25,7 +26,9 @@ async function main(): Promise<void> {
       name: "io",
       title: `${FOLDERS * FILES} files of 0.2 to 4 KB read from a folder of the host, caches empty, isolation ${vm.isolation}`,
       rival: rivalName,
-      runs: Number(process.env.SUPERMACHINE_BENCH_RUNS ?? ROUNDS),
+      runs: 3,
+      // Caches are empty each time.
+      warmups: 0,
       cases: [
         { name: "mounted folder (FUSE)", run: () => readAll(vm) },
         { name: rivalName, run: () => rival.run(READ_ALL) },

@@ -32,6 +32,7 @@ async function main(): Promise<void> {
     await benchmark({
       name: "layers",
       title: `A layer of ${(plain.bytes / 1e6).toFixed(0)} MB (tar) made into a file system image`,
+      runs: 10,
       cases: [...ours, rival],
       rival: rival.name,
       facts: () => sizes(folder, plain),

@@ -9,7 +9,7 @@ import { busyboxImage } from "../test/support/images.js";
 import { benchmark, percentile } from "./support/benchmark.js";
 import { PlainGuest } from "./support/plain-guest.js";
 
-const [MEMORY_MIB, MEGABYTES, CONNECTIONS, ROUNDS] = [512, 64, 200, 8];
+const [MEMORY_MIB, MEGABYTES, CONNECTIONS, ROUNDS] = [512, 64, 200, 6];
 const bytes = MEGABYTES * 2 ** 20;
 /** The host for a guest, for ours as for QEMU's user networking. */
 const HOST = "10.0.2.2";
@@ -73,7 +73,7 @@ async function throughput(vm: Vm, ours: Load, slirp: Load): Promise<void> {
   await benchmark({
     name: "network",
     title: `${MEGABYTES} MiB by TCP between a guest and this machine's loopback (target: 60 MB/s), isolation ${vm.isolation}`,
-    runs: runs(),
+    runs: ROUNDS,
     cases: [
       ...ways.map(([name, load, mode]) => ({ name, bytes, run: () => load(mode, String(bytes)) })),
       { name: "output of a command, for comparison", bytes, run: () => output(vm) },
@@ -89,7 +89,7 @@ async function connections(vm: Vm, ours: Load, slirp: Load): Promise<void> {
     name: "connections",
     title: `New connections a second (target: 100; more is better), isolation ${vm.isolation}`,
     unit: "1/s",
-    runs: runs(),
+    runs: ROUNDS,
     cases: [
       { name: "one after the other", run: perSecond(ours, 1) },
       { name: "10 at once", run: perSecond(ours, 10) },
@@ -119,7 +119,7 @@ async function latency(vm: Vm, ours: Load): Promise<void> {
   await benchmark({
     name: "network-latency",
     title: `run true while ${MEGABYTES} MiB flow: the 95th percentile of each round, isolation ${vm.isolation}`,
-    runs: runs(),
+    runs: ROUNDS,
     cases: [
       { name: "nothing flows", run: async () => percentile(await tenTimes(vm), 95) },
       { name: "guest to host", target: 20, run: meanwhile("up") },
@@ -150,8 +150,4 @@ function result(stdout: string): number {
   const ms = Number(stdout.trim());
   if (!(ms > 0)) throw new Error(`the load said: ${stdout}`);
   return ms;
-}
-
-function runs(): number {
-  return Number(process.env.SUPERMACHINE_BENCH_RUNS ?? ROUNDS);
 }

@@ -23,7 +23,7 @@ async function main(): Promise<void> {
     await benchmark({
       name: "pull",
       title: `An image of ${megabytes(application.unpacked)} (${megabytes(application.packed)} packed), from a registry to file systems`,
-      runs: Number(process.env.SUPERMACHINE_BENCH_RUNS ?? 7),
+      runs: 5,
       rival: rival.name,
       cases: [ours(folder, reference, application, peaks), rival],
       facts: async () => ({

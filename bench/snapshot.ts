@@ -25,7 +25,7 @@ async function main(): Promise<void> {
       name: "snapshot",
       title: `Snapshots of an idle guest by its memory, isolation by ${runtime.accelerator}`,
       rival: migrateName(RIVAL_SIZE_MIB),
-      runs: Number(process.env.SUPERMACHINE_BENCH_RUNS ?? 10),
+      runs: 10,
       cases: guests.flatMap((guest) => cases(runtime, guest)),
       facts: async () => Object.assign({}, ...guests.map(sizes)),
     });

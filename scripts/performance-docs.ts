@@ -8,7 +8,7 @@ import { formatTable } from "../bench/support/table.js";
 const INTRODUCTION = `# What is measured
 
 Written by \`npm run docs\` from [bench/results/](../bench/results/), where every sample is kept. \`npm run bench\` measures all again, \`npm run bench -- NAME\`
-one; \`SUPERMACHINE_BENCH_RUNS\` is how often (20).
+one; \`SUPERMACHINE_BENCH_RUNS\` says how often each case is run, instead of what suits it.
 
 **How to read it.** The cases of one table were run in turns, rivals included, so that whatever slowed the machine down slowed all of them:
 ratios mean more than times. A bar of a chart is the median, its line goes up to the 95th percentile, and a green mark is the target. Without

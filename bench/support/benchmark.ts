@@ -26,7 +26,7 @@ export interface BenchmarkOptions {
   cases: Case[];
   /** The case to which the others are compared. */
   rival?: string;
-  /** Default 20, or `SUPERMACHINE_BENCH_RUNS`. */
+  /** Default 20. `SUPERMACHINE_BENCH_RUNS` overrides it. */
   runs?: number;
   /** Unmeasured rounds beforehand. Default 1. */
   warmups?: number;
@@ -41,7 +41,8 @@ export interface BenchmarkOptions {
  * all samples to `bench/results/NAME.json` and a chart to `NAME.svg`.
  */
 export async function benchmark(options: BenchmarkOptions): Promise<CaseResult[]> {
-  const { cases, runs = Number(process.env.SUPERMACHINE_BENCH_RUNS ?? 20), warmups = 1 } = options;
+  const { cases, warmups = 1 } = options;
+  const runs = Number(process.env.SUPERMACHINE_BENCH_RUNS ?? options.runs ?? 20);
   const samples = new Map<string, number[]>(cases.map(({ name }) => [name, []]));
   for (let round = -warmups; round < runs; round++) {
     for (const each of cases) {
