@@ -21,6 +21,7 @@ export {
   decompress,
   type LayerSource,
   layerArchive,
+  unpackLimit,
   writeArchiveImage,
 } from "./layer/index.js";
 export { LayerStack, type StackNode } from "./layer-stack.js";

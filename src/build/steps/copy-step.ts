@@ -106,7 +106,9 @@ async function scratchDisk(disks: Scratch[]): Promise<Scratch> {
 }
 
 function archiveOf(tree: SourceTree, { node, name }: Match<TreeNode>) {
-  return node.type === "file" ? openArchive(toText(name), () => tree.content(node)) : undefined;
+  return node.type === "file"
+    ? openArchive({ name: toText(name), size: node.size, open: () => tree.content(node) })
+    : undefined;
 }
 
 /** As a disk image, from which everything is copied with its owners and times. */
