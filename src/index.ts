@@ -107,6 +107,8 @@ export {
   saveImage,
   verifyBundle,
   type Warmup,
+  type Writable,
+  type WritableOptions,
 } from "./image/index.js";
 export { LOG_LEVELS, type LogLevel, logLevel } from "./log.js";
 export { type Limits, setLimits } from "./machine/index.js";

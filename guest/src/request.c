@@ -92,6 +92,7 @@ static const char *assemble_field(struct assemble_request *assemble, struct fiel
     case 5: return extra_file(assemble->files, &assemble->file_count, field);
     case 32: return sysctl(assemble, field);
     case 33: READ_UINT(field, assemble->shm_bytes); return NULL;
+    case 34: READ_UINT(field, assemble->disk); return assemble->disk == 0 || assemble->disk > LUN_MAX ? "a disk that is none of 1 to 16383" : NULL;
     case 64: READ_UINT(field, assemble->flags); return (assemble->flags & ~(uint32_t)ASSEMBLE_FLAGS) ? "an unknown assemble flag" : NULL;
     case 65: return parse_place(assemble, field);
     default: return unknown(field);

@@ -137,6 +137,7 @@ struct assemble_request {
   size_t file_count;
   uint64_t tmpfs_bytes;
   uint64_t shm_bytes;
+  uint16_t disk; /* LUN of the writable layer's disk; 0 when that layer is in memory */
   const char *places[EXTRA_FILES_MAX]; /* folders that are there, below all layers */
   size_t place_count;
   const char *sysctls[SYSCTLS_MAX];

@@ -74,19 +74,11 @@ static void copy_root_attributes(size_t layers) {
   if (chmod("upper/data", stat_of_top.st_mode & 07777) < 0) cannot("setting the mode of", "the root");
 }
 
-static void mount_memory(const char *folder, uint64_t bytes) {
-  char options[64];
-  int used = snprintf(options, sizeof options, "mode=0755");
-  if (bytes) snprintf(options + used, sizeof options - (size_t)used, ",size=%llu", (unsigned long long)bytes);
-  if (mkdir(folder, 0755) < 0) cannot("making", folder);
-  if (mount("tmpfs", folder, "tmpfs", 0, options) < 0) cannot("mounting a tmpfs for", folder);
-}
-
 void root_stack(const struct assemble_request *request) {
   static char options[OPTIONS_MAX];
   bool places = request->flags & ASSEMBLE_KEEPS_LAYER;
-  if (request->layers == 0 && !places) {
-    mount_memory("root", request->tmpfs_bytes);
+  if (request->layers == 0 && !places && !request->disk) {
+    root_mount_memory("root", request->tmpfs_bytes);
     return;
   }
   int64_t end = now_ms() + (request->timeout_ms ? request->timeout_ms : DEFAULT_TIMEOUT_MS);
@@ -94,10 +86,13 @@ void root_stack(const struct assemble_request *request) {
   if (errno) cannot("listening for disks of", "the virtio-scsi controller");
   for (size_t i = 0; i < request->layers; i++) mount_layer(request, i, end);
   if (places) root_make_places(request);
-  mount_memory("upper", request->tmpfs_bytes);
+  else if (request->layers == 0 && mkdir("places", 0755) < 0) cannot("making", "an empty layer");
+  root_mount_upper(request, "upper");
   if (mkdir("upper/data", 0755) < 0 || mkdir("upper/work", 0755) < 0 || mkdir("root", 0755) < 0) cannot("making", "upper");
   copy_root_attributes(request->layers);
-  lower_option(options, request->layers, places);
+  lower_option(options, request->layers, places || request->layers == 0);
+  /* Its disk does not outlive the machine, so nothing is flushed to it. */
+  if (request->disk) strcat(options, ",volatile");
   strcat(options, ",upperdir=upper/data,workdir=upper/work,metacopy=off,index=off,redirect_dir=nofollow");
   if (mount("overlay", "root", "overlay", 0, options) < 0) cannot("stacking the layers of", "the root");
 }

@@ -4,8 +4,14 @@
 
 #include "request.h"
 
-/* Mounts the layers and stacks them under a writable upper layer in memory; leaves the result at the folder "root" of the cwd. */
+/* Mounts the layers and stacks them under a writable upper layer; leaves the result at the folder "root" of the cwd. */
 void root_stack(const struct assemble_request *request);
+
+/* Makes the folder of the cwd and mounts a tmpfs on it; 0 bytes are the kernel's default, half of the memory. */
+void root_mount_memory(const char *folder, uint64_t bytes);
+
+/* Makes the folder of the cwd and mounts there what the writable layer is kept on: memory, or the disk that was asked for. */
+void root_mount_upper(const struct assemble_request *request, const char *folder);
 
 /* Makes the folder `root` of the cwd the root of this mount namespace. */
 void root_enter(void);

@@ -9,6 +9,7 @@ export {
   refreshAssets,
 } from "./assets.js";
 export { entitlementsPath, grantHypervisor, type HypervisorEntitlement, hypervisorEntitlement } from "./codesign.js";
+export { makeExt4 } from "./ext4.js";
 export { aptInstall, canInstall, distribution, installHint } from "./packages.js";
 export { findProgram, inspectQemu, locateQemu } from "./qemu.js";
 export { runProgram } from "./run-program.js";

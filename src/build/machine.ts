@@ -1,17 +1,25 @@
 import { once } from "node:events";
 import type { Disk } from "../engine/index.js";
 import type { ExtraFile, ResourceLimit } from "../guest/index.js";
-import { ensureTemplate, Machine, type Runtime, spares, type Template, templateSource } from "../machine/index.js";
+import {
+  emptyRootDisk,
+  ensureTemplate,
+  Machine,
+  type RootDisk,
+  type Runtime,
+  spares,
+  type Template,
+  templateSource,
+} from "../machine/index.js";
 import { DNS_ADDRESSES, Egress, type EgressPolicy } from "../network/index.js";
 import type { LongWork } from "../progress.js";
 import type { AddedLayer, LayerStore, StoredLayer } from "../rootfs/index.js";
 import { attachMounts, type PreparedMounts } from "./mounts/index.js";
+import type { MachineSize } from "./options.js";
 
 /** LUN 0 stays free: a controller answers for it even where there is no disk. */
 const FIRST_LUN = 1;
 const HOSTNAME = "buildkitsandbox";
-/** The writable layer is in memory; the command needs the rest. */
-const WRITABLE_SHARE = 0.75;
 
 /** A command of a build. */
 export interface MachineCommand {
@@ -45,7 +53,7 @@ export interface MachineResult {
 /** Runs commands of builds, each in a machine of its own that is restored from one template. */
 export class BuildMachines implements Disposable {
   readonly #runtime: Runtime;
-  readonly #size: { memoryMiB: number; vcpus: number };
+  readonly #size: MachineSize;
   readonly #atOnce: number;
   #running = 0;
   readonly #waiting: (() => void)[] = [];
@@ -53,7 +61,7 @@ export class BuildMachines implements Disposable {
   #wish: Disposable | undefined;
 
   /** @param atOnce how many commands run at a time */
-  constructor(runtime: Runtime, size: { memoryMiB: number; vcpus: number }, atOnce = 1) {
+  constructor(runtime: Runtime, size: MachineSize, atOnce = 1) {
     this.#runtime = runtime;
     this.#size = size;
     this.#atOnce = atOnce;
@@ -76,7 +84,8 @@ export class BuildMachines implements Disposable {
     const machine = await Machine.restore(this.#runtime, await templateSource(template), { signal });
     let isKept = false;
     try {
-      const attached = await assemble(machine, layers, this.#size.memoryMiB, command, signal);
+      const rootDisk = await emptyRootDisk(this.#size.diskMiB, work);
+      const attached = await assemble(machine, layers, rootDisk, command, signal);
       const { exitCode, signal: killer } = await runCommand(machine, command, signal);
       isKept = exitCode !== 0 && command.keepFailed === true;
       if (isKept) return { exitCode, signal: killer, layer: undefined, machine };
@@ -138,14 +147,14 @@ function leftOut(mounts: PreparedMounts | undefined) {
 async function assemble(
   machine: Machine,
   layers: readonly StoredLayer[],
-  memoryMiB: number,
+  rootDisk: RootDisk,
   { mounts, hosts, shmBytes }: MachineCommand,
   signal: AbortSignal | undefined,
 ): Promise<Disposable> {
   const disks = layers.map(({ path }, index): Disk => ({ lun: FIRST_LUN + index, path }));
   await machine.attachDisks(disks);
   const luns = disks.map(({ lun }) => lun);
-  const tmpfsBytes = Math.floor(memoryMiB * WRITABLE_SHARE) * 1024 * 1024;
+  await machine.giveRootDisk(rootDisk);
   const { folders: places = [], files: targets = [] } = mounts?.places ?? {};
   const files = [...covered(hosts), ...targets.map((path) => ({ path, mode: 0o644, content: "" }))];
   const request = {
@@ -154,7 +163,7 @@ async function assemble(
     files,
     keepLayer: true,
     places,
-    tmpfsBytes,
+    diskLun: rootDisk.lun,
     ...(shmBytes !== undefined && { shmBytes }),
   };
   await machine.agent.assembleRoot(request, signal ? { signal } : {});

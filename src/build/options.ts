@@ -70,12 +70,26 @@ export interface BuildOptions extends LongWork {
 
 const DEFAULT_MEMORY_MIB = 1024;
 const LEAST_MEMORY_MIB = 128;
+const DEFAULT_DISK_MIB = 32_768;
+const LEAST_DISK_MIB = 64;
 const MOST_STAGES_AT_ONCE = 4;
 
-/** Of the machines that commands run in: `SUPERMACHINE_BUILD_MEMORY_MIB`, 1024 by default. @throws UsageError */
-export function machineSize(env: NodeJS.ProcessEnv = process.env): { memoryMiB: number; vcpus: number } {
+/** What the machines that commands run in are like. */
+export interface MachineSize {
+  memoryMiB: number;
+  vcpus: number;
+  /** Of the disk that they write to. */
+  diskMiB: number;
+}
+
+/**
+ * Of the machines that commands run in: `SUPERMACHINE_BUILD_MEMORY_MIB`, 1024 by default, and `SUPERMACHINE_BUILD_DISK_MIB`, 32,768 by default, of
+ * which only what is written takes space. @throws UsageError
+ */
+export function machineSize(env: NodeJS.ProcessEnv = process.env): MachineSize {
   const memoryMiB = setting(env, "SUPERMACHINE_BUILD_MEMORY_MIB", DEFAULT_MEMORY_MIB, LEAST_MEMORY_MIB);
-  return { memoryMiB, vcpus: 1 };
+  const diskMiB = setting(env, "SUPERMACHINE_BUILD_DISK_MIB", DEFAULT_DISK_MIB, LEAST_DISK_MIB);
+  return { memoryMiB, vcpus: 1, diskMiB };
 }
 
 const HOST_NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/;

@@ -4,8 +4,9 @@ import { onInterrupt } from "./interrupt.js";
 import { memoryMiB, platformOption, pullOption, registryAuthOption, wholeNumber } from "./options.js";
 import { type ProgressFlags, progressOption, quietOption, withProgress } from "./progress/index.js";
 import { addReadyOptions, type ReadyFlags } from "./ready-options.js";
+import { addWritableOptions, type WritableFlags, writableOf } from "./writable-options.js";
 
-interface PullFlags extends ProgressFlags, ReadyFlags {
+interface PullFlags extends ProgressFlags, ReadyFlags, WritableFlags {
   memory?: number;
   vcpus?: number;
   name?: string;
@@ -32,9 +33,10 @@ export function pullCommand(): Command {
     .addOption(progressOption())
     .addOption(quietOption())
     .addHelpText("after", EXAMPLES);
-  return addReadyOptions(command).action(
-    async (reference: string, { memory, progress, quiet, ...flags }: PullFlags) => {
-      const options = { ...flags, memoryMiB: memory, signal: onInterrupt() };
+  return addReadyOptions(addWritableOptions(command)).action(
+    async (reference: string, { memory, writable, diskMib, progress, quiet, ...flags }: PullFlags) => {
+      const disk = writableOf({ writable, diskMib });
+      const options = { ...flags, ...disk, memoryMiB: memory, signal: onInterrupt() };
       const image = await withProgress({ progress, quiet }, (onProgress) =>
         Image.fromOci(reference, { ...options, onProgress }),
       );

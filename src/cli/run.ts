@@ -38,8 +38,16 @@ import { addSettingOptions, type SettingFlags } from "./setting-options.js";
 import { addShorthands, type ShorthandFlags, shorthand } from "./shorthands.js";
 import { tellPorts } from "./tell-ports.js";
 import { detachKeysOption } from "./terminal/detach-keys-option.js";
+import { addWritableOptions, type WritableFlags, writableOf } from "./writable-options.js";
 
-interface RunFlags extends ProgressFlags, DetachFlags, SettingFlags, ReadyFlags, ShorthandFlags, EdgeFlags {
+interface RunFlags
+  extends ProgressFlags,
+    DetachFlags,
+    SettingFlags,
+    ReadyFlags,
+    ShorthandFlags,
+    EdgeFlags,
+    WritableFlags {
   env?: string[];
   workdir?: string;
   user?: string;
@@ -115,7 +123,7 @@ export function runCommand(): Command {
     .passThroughOptions()
     .addHelpText("after", EXAMPLES);
   for (const option of egressOptions()) command.addOption(option);
-  addShorthands(addReadyOptions(addSettingOptions(addEdgeOptions(addDetachOptions(command)))));
+  addShorthands(addReadyOptions(addWritableOptions(addSettingOptions(addEdgeOptions(addDetachOptions(command))))));
   return command.action(async (image: string, args: string[], flags: RunFlags) => {
     // commander leaves the separator in once it passes options through.
     const cmd = args[0] === "--" ? args.slice(1) : args;
@@ -153,6 +161,7 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
     bake: flags.bake ? ("missing" as const) : ("never" as const),
     ...readyOf(flags, served !== undefined),
     ...settingsOf(flags),
+    ...writableOf(flags),
   };
   const workload = { signal, ...workloadOf(cmd, flags) };
   const storage = storageOf(flags);

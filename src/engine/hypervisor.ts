@@ -20,12 +20,20 @@ export interface RamFile {
   shared: boolean;
 }
 
-/** A disk, seen by the guest as `lun` (target and LUN in one, 8 bits each) of its SCSI controller: a layer, which is read-only and anybody's, or a volume. */
+/** What a writable disk begins with: the content of a disk as it is, or an image of one. It is only read. */
+export interface DiskBase {
+  path: string;
+  format: "raw" | "image";
+}
+
+/** A disk, seen by the guest as `lun` (target and LUN in one, 8 bits each) of its SCSI controller: a layer, which is read-only and anybody's, a volume, or a guest's own. */
 export interface Disk {
   lun: number;
   path: string;
   /** A file with a content of its own, locked against other hypervisors: one may write, or many read. */
   volume?: "writable" | "read-only";
+  /** What it begins with: `path` is then an image that only holds what the guest writes. It is never flushed: it ends with its guest. */
+  base?: DiskBase;
 }
 
 /** What a worker is started with to boot a kernel. */
@@ -58,6 +66,11 @@ export interface Worker {
   attachDisks(disks: readonly Disk[]): Promise<void>;
   /** Takes a disk away from a running guest; resolves when its file is not used any more. */
   detachDisk(disk: Disk): Promise<void>;
+  /**
+   * Copies a disk, as it is at this moment, into the empty image at `path`; what the guest writes afterwards is not in it. Resolves when that has
+   * begun; `done` when it is over.
+   */
+  copyDisk(disk: Disk, path: string): Promise<{ done: Promise<void> }>;
   /** Loads a device state into a waiting worker and lets the guest run. RAM must be in place already. */
   loadDeviceState(state: Uint8Array): Promise<void>;
   /** Writes everything but RAM to a new file. The guest must be paused. */

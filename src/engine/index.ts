@@ -3,10 +3,11 @@ export type {
   Architecture,
   BootSource,
   Disk,
+  DiskBase,
   Hardware,
   Hypervisor,
   RamFile,
   Worker,
   WorkerExit,
 } from "./hypervisor.js";
-export { Qemu, qemuBinary } from "./qemu/index.js";
+export { checkDiskImage, createDiskImage, Qemu, qemuBinary } from "./qemu/index.js";

@@ -20,7 +20,9 @@ export interface AssembleRequest {
   /** The layers' SCSI LUNs, lowest first; none gives an empty root. */
   luns: readonly number[];
   files?: readonly ExtraFile[];
-  /** Upper bound of what can be written into the root; half of the memory by default. */
+  /** The LUN of a disk with ext4 for what is written into the root, which is in memory otherwise. */
+  diskLun?: number;
+  /** Upper bound of what can be written into the root in memory; half of it by default. */
   tmpfsBytes?: number;
   /** How long the disks may take to appear, 15 s by default. */
   timeoutMs?: number;
@@ -49,6 +51,7 @@ export function encodeAssemble(request: AssembleRequest): Buffer {
   for (const file of files) fields.bytes(5, encodeFile(file));
   for (const [name, value] of Object.entries(request.sysctls ?? {})) fields.string(32, `${name}=${value}`);
   if (request.shmBytes !== undefined) fields.u64(33, BigInt(request.shmBytes));
+  if (request.diskLun !== undefined) fields.u16(34, request.diskLun);
   if (request.keepLayer) fields.u32(64, FLAG_KEEPS_LAYER);
   for (const place of request.places ?? []) fields.string(65, checkedPath(place));
   return fields.toBuffer();

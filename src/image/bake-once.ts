@@ -15,6 +15,7 @@ import { checkName, namedFolder } from "./name.js";
 import { type BakeIdentity, type BakeOptions, bakeKey, DEFAULT_HOSTNAME, defaultName, sizeOf } from "./options.js";
 import { exposedPort, readyOf } from "./ready.js";
 import { warmupTagOf } from "./warm-up.js";
+import { diskSizeOf } from "./writable.js";
 
 const HOSTNAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?$/;
 
@@ -39,6 +40,7 @@ export async function bakeOnce(runtime: Runtime, source: BakeSource, asked: Bake
     warmupTag: warmupTagOf(options),
     egress: options.egress,
     settings: settingsKey(options),
+    diskMiB: diskSizeOf(options),
   };
   // Better no bake than one that cannot be started.
   if (state.ready !== "start") imageCommand(config);

@@ -4,7 +4,15 @@ import { crc32 } from "node:zlib";
 import type { Disk } from "../engine/index.js";
 import { BakeError, UsageError } from "../errors.js";
 import { log } from "../log.js";
-import { CAPTURE_FILES, forkMachine, Machine, type Runtime, type Template, templateSource } from "../machine/index.js";
+import {
+  CAPTURE_FILES,
+  emptyRootDisk,
+  forkMachine,
+  Machine,
+  type Runtime,
+  type Template,
+  templateSource,
+} from "../machine/index.js";
 import { DEFAULT_EGRESS, DNS_ADDRESSES, type EgressPolicy } from "../network/index.js";
 import type { StoredLayer } from "../rootfs/index.js";
 import { Vm, type VmOrigin } from "../vm/index.js";
@@ -12,6 +20,7 @@ import { settingsOf } from "./guest-settings.js";
 import { type SnapshotMetadata, writeMetadata } from "./metadata.js";
 import type { BakeOptions } from "./options.js";
 import { type Ready, startListening } from "./ready.js";
+import { describeRootDisk } from "./root-disk-file.js";
 import { runWarmup } from "./warm-up.js";
 
 /** LUN 0 stays free: a controller answers for it even where there is no disk. */
@@ -34,6 +43,8 @@ export interface BakeInput {
   /** It holds what a warm-up brought about. */
   captured?: boolean | undefined;
   egress?: EgressPolicy | undefined;
+  /** Size of the disk that the root is written to; without one that is memory. */
+  diskMiB?: number | undefined;
   image?: SnapshotMetadata["image"];
 }
 
@@ -73,10 +84,13 @@ async function assemble(machine: Machine, input: BakeInput, options: BakeOptions
   const disks = input.layers.map(({ path }, index): Disk => ({ lun: FIRST_LUN + index, path }));
   await machine.attachDisks(disks);
   const luns = disks.map(({ lun }) => lun);
-  const { hostname } = input;
+  const { hostname, diskMiB } = input;
+  const disk = diskMiB === undefined ? undefined : await emptyRootDisk(diskMiB, options);
+  if (disk) await machine.giveRootDisk(disk);
   const { files = [], ...settings } = settingsOf(options);
   // The caller's own /etc/hosts, if there is one, replaces ours.
-  const request = { luns, hostname, ...settings, files: [...rootFiles(hostname), ...files] };
+  const writable = disk ? { diskLun: disk.lun } : {};
+  const request = { luns, hostname, ...settings, ...writable, files: [...rootFiles(hostname), ...files] };
   await machine.agent.assembleRoot(request, signal ? { signal } : {});
 }
 
@@ -156,6 +170,7 @@ export async function captureSnapshot(
     workloadPid: about.workloadPid,
     createdAt: new Date().toISOString(),
     template: { key, id, memoryMiB, vcpus, accelerator, hypervisor: runtime.hypervisor.identity },
+    rootDisk: machine.rootDisk && (await describeRootDisk(folder, machine.rootDisk)),
     deviceState: checksum(await readFile(join(folder, CAPTURE_FILES.deviceState))),
     layers: machine.disks.map(({ lun, path }) => ({ lun, path, diffId: diffIds.get(path) ?? "" })),
   });

@@ -127,6 +127,11 @@ export class Image {
     return this.#metadata.template.memoryMiB;
   }
 
+  /** Size of the disk that VMs have for what they write to their root; `undefined` when that is kept in memory. */
+  get diskMiB(): number | undefined {
+    return this.#metadata.rootDisk?.sizeMiB;
+  }
+
   get vcpus(): number {
     return this.#metadata.template.vcpus;
   }

@@ -11,6 +11,8 @@ export { type BakeOptions, type ForeignState, runConfigurationOf } from "./optio
 export { type AcquireVmOptions, closePools, Pool } from "./pool.js";
 export { type PushedImage, type PushOptions, pushImage } from "./push-image.js";
 export type { Ready } from "./ready.js";
+export { checkRootDisk } from "./root-disk-file.js";
 export { type SavedImage, type SaveFormat, type SaveOptions, saveImage, saveOrigin } from "./save-image.js";
 export { listImages, removeImage, type SnapshotSummary } from "./snapshots.js";
 export type { Warmup } from "./warm-up.js";
+export type { Writable, WritableOptions } from "./writable.js";

@@ -6,6 +6,7 @@ import { Delta } from "../memory/index.js";
 import { isWholeDeviceState } from "./bake.js";
 import type { SnapshotMetadata } from "./metadata.js";
 import { requireTemplate } from "./required-template.js";
+import { loadRootDisk } from "./root-disk-file.js";
 
 const HINT = "Bake the image anew: run it once more.";
 
@@ -19,6 +20,7 @@ export async function loadSnapshot(
   await requireLayers(metadata);
   const statePath = join(folder, CAPTURE_FILES.deviceState);
   const deltaPath = join(folder, CAPTURE_FILES.delta);
+  const rootDisk = await loadRootDisk(folder, metadata);
   for (const path of [statePath, deltaPath]) await requireFile(path, "snapshot's");
   const [deviceState, delta] = await Promise.all([readFile(statePath), Delta.read(deltaPath)]).catch(removedMeanwhile);
   if (!isWholeDeviceState(deviceState, metadata)) {
@@ -26,7 +28,7 @@ export async function loadSnapshot(
       hint: "Remove the snapshot (`supermachine rmi`); the next run bakes it anew.",
     });
   }
-  return { template, disks: metadata.layers, delta, deviceState };
+  return { template, disks: metadata.layers, rootDisk, delta, deviceState };
 }
 
 /** @throws CacheMissError for the first layer whose file is not there */

@@ -71,6 +71,17 @@ const Metadata = v.object({
   egress: v.optional(EgressPolicySchema),
   /** The device state has no checksum of its own. */
   deviceState: v.object({ bytes: v.number(), crc32: v.number() }),
+  /** The disk that its root's writable layer is on, in the file `root.disk`; absent where that is in memory. */
+  rootDisk: v.optional(
+    v.object({
+      lun: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(16_383)),
+      /** As the guest sees it. */
+      sizeMiB: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(2 ** 20)),
+      /** Of the file. */
+      bytes: v.number(),
+      crc32: v.number(),
+    }),
+  ),
   /** From the lowest to the highest. Paths are absolute, or relative to the snapshot's folder. */
   layers: v.array(
     v.object({ lun: v.pipe(v.number(), v.integer(), v.minValue(0)), path: v.string(), diffId: v.string() }),

@@ -8,12 +8,13 @@ import { parseEnv, type Rlimits, type RunConfiguration, resourceLimits } from ".
 import type { GuestSettings } from "./guest-settings.js";
 import type { Ready } from "./ready.js";
 import type { Warmup } from "./warm-up.js";
+import type { WritableOptions } from "./writable.js";
 
 /** What becomes of snapshots from elsewhere. */
 export type ForeignState = "restore" | "bake";
 
 /** How an image is baked. */
-export interface BakeOptions extends LongWork, GuestSettings {
+export interface BakeOptions extends LongWork, GuestSettings, WritableOptions {
   /** The snapshot's name; by default one made of the reference, for every set of options another. */
   name?: string | undefined;
   /** The guest's memory, 256 MiB by default. */
@@ -168,6 +169,8 @@ export interface BakedState {
   egress?: EgressPolicy | undefined;
   /** Of {@link settingsKey}. */
   settings?: string | undefined;
+  /** Size of the disk that its root is written to; without one that is memory. */
+  diskMiB?: number | undefined;
 }
 
 /** What an image is, whatever is made of it. */
@@ -182,11 +185,12 @@ export function bakeKey(
   config: RunConfiguration,
   templateId: string,
   hostname: string,
-  { ready, guestPort, warmupTag, egress, settings }: BakedState,
+  { ready, guestPort, warmupTag, egress, settings, diskMiB }: BakedState,
 ): string {
   const diffIds = image.layers.map((layer) => layer.diffId);
   const state = [ready, guestPort, warmupTag, egress, ...(settings === undefined ? [] : [settings])];
-  const input = [BAKE, image.configDigest, diffIds, config, templateId, hostname, ...state];
+  const disk = diskMiB === undefined ? [] : [{ diskMiB }];
+  const input = [BAKE, image.configDigest, diffIds, config, templateId, hostname, ...state, ...disk];
   return createHash("sha256").update(JSON.stringify(input)).digest("hex");
 }
 

@@ -3,11 +3,15 @@ import { isFor, parsePlatform } from "../oci/index.js";
 import { settingsKey } from "./guest-settings.js";
 import type { SnapshotMetadata } from "./metadata.js";
 import type { BakeOptions } from "./options.js";
+import { asksForOtherDisk } from "./writable.js";
 
 /** Refuses options that the snapshot was not baked with and that cannot be changed afterwards. @throws UsageError */
 export function requireBakedAs(metadata: SnapshotMetadata, options: BakeOptions): void {
   const problem =
-    sizeProblem(metadata, options) ?? platformProblem(metadata, options) ?? settingsProblem(metadata, options);
+    sizeProblem(metadata, options) ??
+    diskProblem(metadata, options) ??
+    platformProblem(metadata, options) ??
+    settingsProblem(metadata, options);
   if (problem) throw new UsageError(problem, { hint: `Bake another one from ${metadata.reference}.` });
 }
 
@@ -15,6 +19,12 @@ function sizeProblem({ name, template }: SnapshotMetadata, options: BakeOptions)
   const { memoryMiB = template.memoryMiB, vcpus = template.vcpus } = options;
   if (memoryMiB === template.memoryMiB && vcpus === template.vcpus) return undefined;
   return `the snapshot ${name} has ${template.memoryMiB} MiB and ${template.vcpus} vCPU; that cannot be changed`;
+}
+
+function diskProblem({ name, rootDisk }: SnapshotMetadata, options: BakeOptions): string | undefined {
+  if (!asksForOtherDisk(options, rootDisk?.sizeMiB)) return undefined;
+  const own = rootDisk ? `on a disk of ${rootDisk.sizeMiB} MiB` : "in memory";
+  return `the snapshot ${name} keeps what is written to the root ${own}; that cannot be changed`;
 }
 
 function platformProblem({ name, platform: own }: SnapshotMetadata, { platform }: BakeOptions): string | undefined {

@@ -1,10 +1,10 @@
 import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ImageNotFoundError } from "../errors.js";
-import { CAPTURE_FILES } from "../machine/index.js";
 import { acquireLock, home, isEntry } from "../store/index.js";
-import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
+import { METADATA_FILE, readMetadata } from "./metadata.js";
 import { namedFolder } from "./name.js";
+import { snapshotFiles } from "./root-disk-file.js";
 
 /** A snapshot in the store. */
 export interface SnapshotSummary {
@@ -16,7 +16,7 @@ export interface SnapshotSummary {
   memoryMiB: number;
   vcpus: number;
   accelerator: string;
-  /** Bytes of delta and device state; what the layers take is shared and not counted. */
+  /** Bytes of memory delta, device state and disk; what the layers take is shared and not counted. */
   bytes: number;
   path: string;
 }
@@ -42,8 +42,9 @@ export async function removeImage(name: string, folder = home().snapshots): Prom
 }
 
 async function summarize(path: string): Promise<SnapshotSummary> {
-  const { name, reference, manifestDigest: digest, createdAt, template }: SnapshotMetadata = await readMetadata(path);
-  const files = await Promise.all(Object.values(CAPTURE_FILES).map((file) => stat(join(path, file))));
+  const metadata = await readMetadata(path);
+  const { name, reference, manifestDigest: digest, createdAt, template } = metadata;
+  const files = await Promise.all(snapshotFiles(metadata).map((file) => stat(join(path, file))));
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   const { memoryMiB, vcpus, accelerator } = template;
   return { name, reference, digest, createdAt, memoryMiB, vcpus, accelerator, bytes, path };

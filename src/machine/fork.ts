@@ -26,7 +26,8 @@ export async function forkMachine(
   signal?: AbortSignal,
 ): Promise<ForkedMachines> {
   signal?.throwIfAborted();
-  const { source, pausedMs } = await machine.captureSource();
+  await using captured = await machine.captureSource();
+  const { source, pausedMs } = captured;
   const clones: PromiseSettledResult<Machine>[] = [];
   const queue = [...identities.entries()];
   const startClones = async () => {
@@ -43,10 +44,7 @@ export async function forkMachine(
   return { clones, pausedMs };
 }
 
-/**
- * One clone. Here everything that a VM has for itself alone has to be duplicated: today that is its memory, with the writable
- * layer of its root in it. Its disks are layers, which nobody writes to.
- */
+/** One clone. What a VM has for itself alone is duplicated: its memory and the disk of its root, if it has one. Its other disks are layers, which nobody writes to. */
 function startClone(
   runtime: Runtime,
   source: RestoreSource,

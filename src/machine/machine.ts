@@ -1,6 +1,6 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Disk, Worker, WorkerExit } from "../engine/index.js";
+import { createDiskImage, type Disk, type Worker, type WorkerExit } from "../engine/index.js";
 import { VmError } from "../errors.js";
 import type { Agent, SessionIdentity } from "../guest/index.js";
 import { type Delta, type MemoryUsage, readMemoryUsage, type WorkerRam } from "../memory/index.js";
@@ -8,6 +8,7 @@ import { home, openScratch } from "../store/index.js";
 import { type LentDisk, LentDisks } from "./lent-disks.js";
 import { memoryLimit, memoryOf } from "./memory-limit.js";
 import type { RestoreSource } from "./restore-source.js";
+import { DISK_IMAGE, openRootDisk, ROOT_DISK_FILE, type RootDisk, rootDiskBytes } from "./root-disk.js";
 import { DEVICE_STATE, type Runtime } from "./runtime.js";
 import { takeSpare } from "./spares.js";
 import { startSession } from "./start-session.js";
@@ -15,7 +16,7 @@ import type { Template } from "./template.js";
 
 const SHUTDOWN_TIMEOUT_MS = 10_000;
 
-/** Names of the files that make up a captured guest. */
+/** Names of the files that make up a captured guest, besides {@link ROOT_DISK_FILE} of those that have such a disk. */
 export const CAPTURE_FILES = { delta: "memory.delta", deviceState: "device.state" } as const;
 
 /** Options of {@link Machine.restore}. */
@@ -24,6 +25,12 @@ export interface RestoreOptions {
   signal?: AbortSignal | undefined;
   /** The memory that was counted for it already; it is let go of with the guest, or when the restore fails. */
   memory?: Disposable | undefined;
+}
+
+/** A disk that a guest has for itself alone. */
+interface OwnDisk {
+  sizeMiB: number;
+  disk: Disk;
 }
 
 /** A restored guest with its agent. It knows nothing of images. */
@@ -36,6 +43,8 @@ export class Machine {
   readonly #ram: WorkerRam;
   readonly #memory: Disposable;
   #disks: Disk[];
+  #rootDisk: OwnDisk | undefined;
+  #copying: Promise<void> = Promise.resolve();
   #hasVolumes = false;
   readonly #lent: LentDisks;
   #stopped: Promise<void> | undefined;
@@ -44,6 +53,7 @@ export class Machine {
 
   private constructor(
     source: Pick<RestoreSource, "template" | "disks">,
+    rootDisk: OwnDisk | undefined,
     worker: Worker,
     ram: WorkerRam,
     agent: Agent,
@@ -55,18 +65,21 @@ export class Machine {
     this.#ram = ram;
     this.#memory = memory;
     this.#disks = [...source.disks];
+    this.#rootDisk = rootDisk;
     this.#lent = new LentDisks(worker, () => this.#stopped !== undefined);
     this.ended = worker.exited.then((exit) => this.#ended(exit));
   }
 
   /** Takes a spare or starts a worker, puts the RAM and the device state in place, and waits for the agent's answer. */
   static async restore(runtime: Runtime, source: RestoreSource, options: RestoreOptions = {}): Promise<Machine> {
-    const { template, disks, delta, deviceState } = source;
+    const { template, rootDisk, delta, deviceState } = source;
     const { signal, identity } = options;
     const memory = options.memory ?? memoryLimit.count(memoryOf(template.hardware));
     let [worker, ram]: [worker?: Worker, ram?: WorkerRam] = [];
     try {
       signal?.throwIfAborted();
+      await using own = rootDisk && (await openRootDisk(rootDisk));
+      const disks = own ? [...source.disks, own.disk] : source.disks;
       const spare = await takeSpare(template, disks);
       ram = spare?.ram ?? (await runtime.memory.open(template.ram));
       worker = spare?.worker;
@@ -74,7 +87,8 @@ export class Machine {
       if (delta) await ram.apply(worker.pid, delta);
       await worker.loadDeviceState(deviceState);
       const agent = await startSession(worker, identity, signal);
-      return new Machine(source, worker, ram, agent, memory);
+      const kept = rootDisk && own && { sizeMiB: rootDisk.sizeMiB, disk: own.disk };
+      return new Machine(source, kept, worker, ram, agent, memory);
     } catch (cause) {
       await worker?.kill();
       await ram?.[Symbol.asyncDispose]();
@@ -95,7 +109,8 @@ export class Machine {
     try {
       await this.#worker.resume();
       const agent = await startSession(this.#worker, identity, signal);
-      return new Machine({ template: this.template, disks: this.#disks }, this.#worker, this.#ram, agent, this.#memory);
+      const own = { template: this.template, disks: this.#disks };
+      return new Machine(own, this.#rootDisk, this.#worker, this.#ram, agent, this.#memory);
     } catch (error) {
       await this.#release();
       throw error;
@@ -121,6 +136,11 @@ export class Machine {
     return this.#disks;
   }
 
+  /** The disk that its root's writable layer is on; `undefined` when that is in memory. */
+  get rootDisk(): { lun: number; sizeMiB: number } | undefined {
+    return this.#rootDisk && { lun: this.#rootDisk.disk.lun, sizeMiB: this.#rootDisk.sizeMiB };
+  }
+
   /** The guest's last console lines and the hypervisor's messages. */
   diagnostics(): string {
     return this.#worker.diagnostics();
@@ -135,6 +155,13 @@ export class Machine {
   async attachDisks(disks: readonly Disk[]): Promise<void> {
     await this.#worker.attachDisks(disks);
     this.#disks = [...this.#disks, ...disks];
+  }
+
+  /** Gives the running guest a disk of its own for its root's writable layer, which is captured with it. */
+  async giveRootDisk(rootDisk: RootDisk): Promise<void> {
+    await using own = await openRootDisk(rootDisk);
+    await this.#worker.attachDisks([own.disk]);
+    this.#rootDisk = { sizeMiB: rootDisk.sizeMiB, disk: own.disk };
   }
 
   /** Gives the running guest a disk that outlives it. */
@@ -175,30 +202,64 @@ export class Machine {
   }
 
   /**
-   * Writes the guest's state into `folder` as {@link CAPTURE_FILES}; the guest goes on afterwards, unless it was paused.
+   * Writes the guest's state into `folder` as {@link CAPTURE_FILES}; the guest goes on as soon as its memory is copied, unless it was paused.
    * @returns how long it stood still for this, in milliseconds
    */
   async capture(folder: string): Promise<{ pausedMs: number }> {
-    const { delta, pausedMs } = await this.#inTurn(async () => {
+    const { delta, copied, pausedMs } = await this.#inTurn(async () => {
       await mkdir(folder, { recursive: true });
-      return this.#capture(join(folder, CAPTURE_FILES.deviceState));
+      const [deviceState, rootDisk] = [join(folder, CAPTURE_FILES.deviceState), join(folder, ROOT_DISK_FILE)];
+      return this.#capture({ deviceState, rootDisk });
     });
     await delta.write(join(folder, CAPTURE_FILES.delta));
+    await copied;
     return { pausedMs };
   }
 
-  /** Like {@link capture}, but into memory: what a clone of the guest as it is now is restored from. */
-  captureSource(): Promise<{ source: RestoreSource; pausedMs: number }> {
-    return this.#inTurn(async () => {
-      // The hypervisor can only write to a path.
-      await using state = await openScratch(home().run, DEVICE_STATE);
-      const { delta, pausedMs } = await this.#capture(state.path);
-      const source = { template: this.template, disks: this.#disks, delta, deviceState: await readFile(state.path) };
-      return { source, pausedMs };
-    });
+  /** Like {@link capture}, but into memory: what clones of the guest as it is now are restored from, until it is disposed of. */
+  async captureSource(): Promise<AsyncDisposable & { source: RestoreSource; pausedMs: number }> {
+    // The hypervisor can only write to a path.
+    await using state = await openScratch(home().run, DEVICE_STATE);
+    const image = this.#rootDisk && (await openScratch(home().run, DISK_IMAGE));
+    try {
+      const places = { deviceState: state.path, rootDisk: image?.path ?? "" };
+      const { delta, copied, pausedMs } = await this.#inTurn(() => this.#capture(places));
+      await copied;
+      const base = image && { path: image.path, format: "image" as const };
+      const rootDisk = base && this.rootDisk && { ...this.rootDisk, base };
+      const deviceState = await readFile(state.path);
+      const source = { template: this.template, disks: this.#disks, rootDisk, delta, deviceState };
+      return { source, pausedMs, [Symbol.asyncDispose]: async () => await image?.[Symbol.asyncDispose]() };
+    } catch (error) {
+      await image?.[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
-  async #capture(deviceState: string): Promise<{ delta: Delta; pausedMs: number }> {
+  async #capture(places: {
+    deviceState: string;
+    rootDisk: string;
+  }): Promise<{ delta: Delta; copied: Promise<void>; pausedMs: number }> {
+    this.#requireCapturable();
+    // One copy of a disk at a time.
+    await this.#copying.catch(() => undefined);
+    const disk = this.#rootDisk?.disk;
+    if (this.#rootDisk) await createDiskImage(places.rootDisk, rootDiskBytes(this.#rootDisk));
+    const started = this.#paused ? performance.now() : await this.#halt();
+    let [copied, delta]: [copied: Promise<void>, delta?: Delta] = [Promise.resolve()];
+    try {
+      await this.#worker.saveDeviceState(places.deviceState);
+      if (disk) copied = (await this.#worker.copyDisk(disk, places.rootDisk)).done;
+      this.#copying = copied;
+      delta = await this.#ram.capture(this.#worker.pid);
+    } finally {
+      if (!this.#paused) await this.#goOn();
+    }
+    // The copying goes on, of the disk as it was, while the guest writes.
+    return { delta, copied, pausedMs: this.#paused ? 0 : performance.now() - started };
+  }
+
+  #requireCapturable(): void {
     // Its memory holds what is not yet on the volume, and what it took from there: neither fits what the volume is later.
     if (this.#hasVolumes)
       throw new VmError("a microVM with volumes cannot be captured: a part of their content is in its memory", {
@@ -208,15 +269,6 @@ export class Machine {
       throw new VmError("a microVM cannot be captured while files are copied into it or out of it", {
         hint: "Take the snapshot or the fork when the copy is done.",
       });
-    const started = this.#paused ? performance.now() : await this.#halt();
-    let delta: Delta;
-    try {
-      await this.#worker.saveDeviceState(deviceState);
-      delta = await this.#ram.capture(this.#worker.pid);
-    } finally {
-      if (!this.#paused) await this.#goOn();
-    }
-    return { delta, pausedMs: this.#paused ? 0 : performance.now() - started };
   }
 
   /** One at a time: the links can only be brought to rest once. */

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { Disk } from "../engine/index.js";
 import type { Delta } from "../memory/index.js";
+import type { RootDisk } from "./root-disk.js";
 import type { Template } from "./template.js";
 
 /** What a machine is restored from. */
@@ -8,6 +9,8 @@ export interface RestoreSource {
   template: Template;
   /** Read-only disks that the guest had when its state was captured, or that it shall get once it runs. */
   disks: readonly Disk[];
+  /** The disk of its root's writable layer, where that is not in memory. Each machine gets one of its own. */
+  rootDisk?: RootDisk | undefined;
   /** What differs from the template; without it the machine is the template itself. */
   delta?: Delta;
   deviceState: Uint8Array;

@@ -5,6 +5,7 @@ import { clone, type MemoryStrategy, procfs, RAM_COPY } from "../memory/index.js
 import type { LongWork } from "../progress.js";
 import { home, sweepHalfMade, sweepLeases, sweepPartials, sweepScratch } from "../store/index.js";
 import { chooseAccelerator } from "./accelerators.js";
+import { DISK_IMAGE } from "./root-disk.js";
 
 /** What the device states of captures in memory end in, for the moment in which they are files. */
 export const DEVICE_STATE = "state";
@@ -32,7 +33,7 @@ export interface BroughtGuest extends GuestFiles {
 export async function openRuntime(work: LongWork = {}, brought?: BroughtGuest): Promise<Runtime> {
   const { run, templates, assets: assetsFolder } = home();
   const assets = brought ? await assetsWith(brought, work) : await ensureAssets(work);
-  const scratch = [RAM_COPY, DEVICE_STATE, COPY_DISK].map((extension) => sweepScratch(run, extension));
+  const scratch = [RAM_COPY, DEVICE_STATE, COPY_DISK, DISK_IMAGE].map((extension) => sweepScratch(run, extension));
   await Promise.all([
     sweepLeases(),
     sweepHalfMade(),

@@ -4,8 +4,8 @@ import { home, tryAcquireLock } from "../store/index.js";
 
 const PARTIAL = /(?:\.old)?\.partial$/;
 const LOCK = /\.lock$/;
-/** What is there as long as its lock is held: RAM and device states of VMs, disks of copies, layers packed for a push. */
-const SCRATCH = /\.(?:ram|state|copy|gz)$/;
+/** What is there as long as its lock is held: RAM, device states and disks of VMs, disks of copies, layers packed for a push. */
+const SCRATCH = /\.(?:ram|state|disk|copy|gz)$/;
 /** Of the boot that tries an accelerator, by the process that does it. */
 const PROBE = /^probe-(\d+)$/;
 

@@ -1,7 +1,13 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { SupermachineError } from "../errors.js";
-import { isWholeDeviceState, METADATA_FILE, readMetadata, type SnapshotMetadata } from "../image/index.js";
+import {
+  checkRootDisk,
+  isWholeDeviceState,
+  METADATA_FILE,
+  readMetadata,
+  type SnapshotMetadata,
+} from "../image/index.js";
 import { CAPTURE_FILES, storedTemplates } from "../machine/index.js";
 import { Delta } from "../memory/index.js";
 import type { Found } from "./checks.js";
@@ -18,6 +24,7 @@ export async function findSnapshotProblem(folder: string): Promise<Found | undef
     await Delta.read(join(folder, CAPTURE_FILES.delta));
     const state = await readFile(join(folder, CAPTURE_FILES.deviceState));
     if (!isWholeDeviceState(state, metadata)) return damaged("its device state is truncated or corrupt");
+    if (metadata.rootDisk) await checkRootDisk(folder, metadata.rootDisk, true);
   } catch (error) {
     return damaged(describe(error));
   }

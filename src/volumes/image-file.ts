@@ -1,6 +1,6 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { aptInstall, canInstall, findProgram, runProgram } from "../assets/index.js";
-import { AssetsError, UsageError } from "../errors.js";
+import { makeExt4 } from "../assets/index.js";
+import { UsageError } from "../errors.js";
 import type { LongWork } from "../progress.js";
 
 const MIB = 2 ** 20;
@@ -8,15 +8,6 @@ const MIB = 2 ** 20;
 const SUPERBLOCK = { offset: 1024, bytes: 1024, magic: 0xef53 } as const;
 const STATE_ERRORS = 2;
 const INCOMPAT_RECOVER = 4;
-/** Where e2fsprogs is for those who do not have it in PATH. */
-const MKE2FS = [
-  "mke2fs",
-  "/sbin/mke2fs",
-  "/usr/sbin/mke2fs",
-  "/opt/homebrew/opt/e2fsprogs/sbin/mke2fs",
-  "/usr/local/opt/e2fsprogs/sbin/mke2fs",
-];
-
 /** `clean`: unmounted in order. `journal`: it was not, and the next mount completes or undoes what was under way. `errors`: it is damaged. */
 export type VolumeState = "clean" | "journal" | "errors";
 
@@ -29,34 +20,8 @@ export interface ImageFacts {
 }
 
 /** Makes a sparse file with an empty ext4. @throws AssetsError when mke2fs is not to be had */
-export async function makeImage(path: string, sizeMiB: number, work: LongWork): Promise<void> {
-  const mke2fs = await ensureMke2fs(work);
-  await using file = await disposable(path, "wx");
-  await file.truncate(sizeMiB * MIB);
-  // The guest's kernel takes what was never written for zeros, as it is in a sparse file.
-  const extended = "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0";
-  const args = ["-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-E", extended, path];
-  await runProgram(mke2fs, args, work.signal ? { cancelSignal: work.signal } : {}).catch((cause: unknown) => {
-    work.signal?.throwIfAborted();
-    throw new AssetsError(`${mke2fs} could not make a file system in ${path}`, { cause });
-  });
-}
-
-async function ensureMke2fs(work: LongWork): Promise<string> {
-  const find = async (): Promise<string | undefined> => {
-    for (const name of MKE2FS) {
-      const found = await findProgram(name);
-      if (found) return found;
-    }
-    return undefined;
-  };
-  const present = await find();
-  if (present) return present;
-  if (canInstall()) await aptInstall(["e2fsprogs"], work);
-  const installed = await find();
-  if (installed) return installed;
-  const hint = process.platform === "darwin" ? "brew install e2fsprogs" : "your system's package e2fsprogs";
-  throw new AssetsError("mke2fs, which makes volumes, is missing", { hint: `Install it: ${hint}.` });
+export function makeImage(path: string, sizeMiB: number, work: LongWork): Promise<void> {
+  return makeExt4(path, sizeMiB, true, work);
 }
 
 /** Makes the file longer; the guest's kernel makes the file system longer when it mounts it. @throws UsageError when it is longer already */

@@ -42,6 +42,10 @@ export class FakeWorker implements Worker {
   async detachDisk({ lun }: Disk): Promise<void> {
     this.log.push(`detach ${lun}`);
   }
+  async copyDisk({ lun }: Disk): Promise<{ done: Promise<void> }> {
+    this.log.push(`copy ${lun}`);
+    return { done: Promise.resolve() };
+  }
   async loadDeviceState(state: Uint8Array): Promise<void> {
     this.log.push(`load ${Buffer.from(state)}`);
   }

@@ -47,6 +47,28 @@ function start(): Promise<Machine> {
 const identities = (count: number) => Array.from({ length: count }, (_, i) => ({ hostname: `clone-${i}` }));
 const living = () => hypervisor.workers.filter(({ log }) => !log.includes("kill"));
 
+/** A guest with a disk that begins as `base`. */
+function startWithDisk(): Promise<Machine> {
+  const hardware = { architecture: "x64", accelerator: "tcg", memoryMiB: 256, vcpus: 1 } as const;
+  const template = { key: "key", id: "id", hardware, ram: "ram.img", deviceState: "device.state" };
+  const rootDisk = { lun: 511, sizeMiB: 64, base: { path: "/base", format: "raw" as const } };
+  return Machine.restore(runtime, { template, disks: [], rootDisk, deviceState: Buffer.from("before") });
+}
+
+test("each clone has a disk of its own, which is the source's as it was when it stood still", async () => {
+  const source = await startWithDisk();
+  expect(source.rootDisk).toEqual({ lun: 511, sizeMiB: 64 });
+  const { clones } = await forkMachine(runtime, source, identities(2));
+  expect(clones.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled"]);
+  const [first, ...others] = hypervisor.workers.map(({ log }) => log);
+  expect(first?.slice(-4)).toEqual(["pause", "save", "copy 511", "resume"]);
+  const own = others.map((log) => log[0]);
+  for (const line of own) expect(line).toMatch(/^prepare private .*\/run\/\d+-\d+\.disk$/);
+  expect(new Set(own).size).toBe(2);
+  // The hypervisors have opened them; their files have no name any more.
+  expect(readdirSync(join(folder.path, "run")).filter((name) => name.endsWith(".disk"))).toEqual([]);
+});
+
 describe("a fork", () => {
   test("restores every clone from one capture, with the source's disks, and leaves no file", async () => {
     const source = await start();

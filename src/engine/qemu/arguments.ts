@@ -1,4 +1,4 @@
-import type { Accelerator, Architecture, BootSource, Disk, Hardware, RamFile } from "../hypervisor.js";
+import type { Accelerator, Architecture, BootSource, Disk, DiskBase, Hardware, RamFile } from "../hypervisor.js";
 
 /**
  * Raised whenever the devices or the kernel's command line below change: a device state only fits the very same machine, so
@@ -78,8 +78,9 @@ export function incomingArguments(hardware: Hardware, ram: RamFile, disks: reado
   ];
 }
 
-/** A layer's file: read-only and without locks, since any number of workers share it. Or a volume's. */
+/** A layer's file: read-only and without locks, since any number of workers share it. Or a volume's, or a guest's own. */
 export function blockNode(disk: Disk): Record<string, unknown> {
+  if (disk.base) return ownNode(disk, disk.base);
   if (disk.volume) return volumeNode(disk);
   const file = { driver: "file", filename: disk.path, locking: "off", "read-only": true };
   return { driver: "raw", "node-name": `layer${disk.lun}`, "read-only": true, file };
@@ -100,12 +101,39 @@ function volumeNode({ lun, path, volume }: Disk): Record<string, unknown> {
   };
 }
 
+/** A guest's own disk: what it writes is in one file, what it has not written is read from another one, which others may read too. */
+function ownNode({ lun, path }: Disk, { path: basePath, format }: DiskBase): Record<string, unknown> {
+  const base = { driver: "file", filename: basePath, locking: "off", "read-only": true };
+  const backing = { "read-only": true, file: base };
+  return {
+    ...imageNode(`layer${lun}`, path),
+    backing: format === "raw" ? { driver: "raw", ...backing } : { driver: "qcow2", ...backing, backing: null },
+  };
+}
+
+/** A writable image that nobody needs after a crash of this host: what the guest flushes is not flushed. */
+export function imageNode(name: string, path: string): Record<string, unknown> {
+  const cache = { "no-flush": true };
+  return {
+    driver: "qcow2",
+    "node-name": name,
+    discard: "unmap",
+    "detect-zeroes": "unmap",
+    cache,
+    file: { driver: "file", filename: path, locking: "on", discard: "unmap", cache },
+    backing: null,
+  };
+}
+
 /**
  * The SCSI disk that shows a {@link blockNode} to the guest: its number is target and LUN in one. Linux would see a LUN above 255 that is
  * plugged in as two disks, of which one stays when it is unplugged.
  */
 export function scsiDevice(disk: Disk): Record<string, unknown> {
+  // A full disk of this host is an error for the guest, which otherwise would stand still.
+  const errors = disk.base || disk.volume === "writable" ? { werror: "report", rerror: "report" } : {};
   return {
+    ...errors,
     driver: "scsi-hd",
     id: `disk${disk.lun}`,
     drive: `layer${disk.lun}`,

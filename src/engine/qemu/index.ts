@@ -1,2 +1,3 @@
 export { qemuBinary } from "./arguments.js";
+export { checkDiskImage, createDiskImage } from "./disk-image.js";
 export { Qemu } from "./qemu.js";

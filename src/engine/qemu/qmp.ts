@@ -47,18 +47,18 @@ export class Qmp extends EventEmitter {
     });
   }
 
-  /** Waits for an event, of this name and with such data. Call it before the command that brings the event about. */
+  /** Waits for an event, of this name and with such data, which it gives. Call it before the command that brings the event about. */
   async event(
     name: string,
     timeoutMs: number,
     fits: (data: Record<string, unknown>) => boolean = () => true,
-  ): Promise<void> {
+  ): Promise<Record<string, unknown>> {
     if (this.#failure) throw this.#failure;
     const timeout = AbortSignal.timeout(timeoutMs);
     try {
       for (;;) {
         const [data] = (await once(this, name, { signal: timeout })) as [Record<string, unknown>];
-        if (fits(data)) return;
+        if (fits(data)) return data;
       }
     } catch (error) {
       if (!timeout.aborted) throw error;

@@ -1,14 +1,24 @@
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { join } from "node:path";
+import { checkDiskImage } from "../../engine/index.js";
 import { CacheInvalidError, ImageError } from "../../errors.js";
-import { CAPTURE_FILES, findTemplate, installTemplate, type Runtime, type Template } from "../../machine/index.js";
+import {
+  CAPTURE_FILES,
+  findTemplate,
+  installTemplate,
+  ROOT_DISK_FILE,
+  type Runtime,
+  rootDiskBytes,
+  type Template,
+} from "../../machine/index.js";
 import { Delta } from "../../memory/index.js";
 import type { SnapshotContent } from "../../oci/index.js";
 import type { LongWork } from "../../progress.js";
 import { together } from "../../together.js";
 import { checksum } from "../bake.js";
-import { writeMetadata } from "../metadata.js";
+import { type SnapshotMetadata, writeMetadata } from "../metadata.js";
+import { describeRootDisk } from "../root-disk-file.js";
 import { fetchLayers, isSame } from "./fetch-layers.js";
 import type { Artifact, ArtifactBlob } from "./format.js";
 import { unpackBlob } from "./unpack-blob.js";
@@ -19,6 +29,9 @@ const MOST_STATE_BYTES = 64 * MIB;
 /** Header and runs of a delta come on top of its pages: at most one run of 8 bytes for a page of 4,096. */
 const DELTA_OVERHEAD = 1 + 8 / 4096;
 const DELTA_HEADER_BYTES = 64;
+/** Tables of an image of a disk come on top of its content: less than 32 bytes for a cluster of 65,536, and some clusters. */
+const IMAGE_OVERHEAD = 1 + 32 / 65_536;
+const IMAGE_HEADER_BYTES = MIB;
 
 /** What is fetched, and what it will be called. */
 export interface SnapshotInput {
@@ -46,6 +59,7 @@ export async function fetchSnapshot(
     (signal) => unpackBlob(content, deviceState, statePath, { ...work, signal }),
   ]);
   await checkDelta(deltaPath, config.template.memoryMiB * MIB, content.reference);
+  const disk = await fetchRootDisk(folder, content, artifact, work);
   const [template, layers] = await together(work.signal, [
     (signal) => fetchTemplate(runtime, content, artifact, { ...work, signal }),
     (signal) => fetchLayers(content, artifact, { ...work, signal }),
@@ -59,6 +73,7 @@ export async function fetchSnapshot(
     createdAt: config.created,
     template: { ...config.template, id: template.id },
     config: config.config,
+    rootDisk: disk,
     deviceState: checksum(await readFile(statePath)),
     layers: config.layers.map(({ lun, diffId }, i) => {
       const path = layers[i]?.path;
@@ -66,6 +81,25 @@ export async function fetchSnapshot(
       return { lun, path, diffId };
     }),
   });
+}
+
+/** The disk of the root, if it has one; it must not lead to other files of this host. */
+async function fetchRootDisk(
+  folder: string,
+  content: SnapshotContent,
+  { config, rootDisk }: Artifact,
+  work: LongWork,
+): Promise<SnapshotMetadata["rootDisk"]> {
+  if (!rootDisk || !config.rootDisk) return undefined;
+  const path = join(folder, ROOT_DISK_FILE);
+  await unpackBlob(content, rootDisk, path, work);
+  try {
+    await checkDiskImage(path, rootDiskBytes(config.rootDisk));
+  } catch (cause) {
+    if (!(cause instanceof CacheInvalidError)) throw cause;
+    throw new ImageError(`the snapshot ${content.reference} has a disk that is malformed`, { cause });
+  }
+  return describeRootDisk(folder, config.rootDisk);
 }
 
 /** The template that the snapshot was taken on: the one of this host, if it is the very same, else its own. */
@@ -101,7 +135,8 @@ async function isOwn(
 }
 
 /** @throws ImageError when what it promises to unpack to is more than such a guest could have */
-function checkSizes({ config, delta, deviceState, templateRam, templateState }: Artifact, reference: string): void {
+function checkSizes(artifact: Artifact, reference: string): void {
+  const { config, delta, deviceState, rootDisk, templateRam, templateState } = artifact;
   const ramBytes = config.template.memoryMiB * MIB;
   const fail = (what: string) => {
     throw new ImageError(`the snapshot ${reference} ${what}`, { hint: "Its publisher has to push it again." });
@@ -109,6 +144,8 @@ function checkSizes({ config, delta, deviceState, templateRam, templateState }: 
   if (ramBytes > totalmem()) fail(`wants ${config.template.memoryMiB} MiB of memory, which this machine does not have`);
   if (templateRam.content.size !== ramBytes) fail(`has a template of ${templateRam.content.size} bytes`);
   if (delta.content.size > ramBytes * DELTA_OVERHEAD + DELTA_HEADER_BYTES) fail("has more pages than memory");
+  const diskBytes = (config.rootDisk?.sizeMiB ?? 0) * MIB * IMAGE_OVERHEAD + IMAGE_HEADER_BYTES;
+  if (rootDisk && rootDisk.content.size > diskBytes) fail("has more on its disk than that can hold");
   for (const { content } of [deviceState, templateState]) {
     if (content.size > MOST_STATE_BYTES) fail(`has a device state of ${content.size} bytes`);
   }

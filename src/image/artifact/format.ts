@@ -7,6 +7,7 @@ import { RunConfigurationSchema } from "../metadata.js";
 export const BLOB_TYPES = {
   delta: "application/vnd.supermachine.snapshot.memory.v1+gzip",
   deviceState: "application/vnd.supermachine.snapshot.device-state.v1+gzip",
+  rootDisk: "application/vnd.supermachine.snapshot.disk.v1.qcow2+gzip",
   templateRam: "application/vnd.supermachine.template.memory.v1+gzip",
   templateState: "application/vnd.supermachine.template.device-state.v1+gzip",
   layer: "application/vnd.supermachine.layer.v1.erofs+gzip",
@@ -47,6 +48,8 @@ const Config = v.object({
     hypervisor: v.string(),
   }),
   config: RunConfigurationSchema,
+  /** The disk that the root's writable layer is on, where it is not in memory. */
+  rootDisk: v.optional(v.object({ lun: whole(1, 16_383), sizeMiB: whole(1, 1 << 20) })),
   /** The guest's disks, from the lowest layer to the highest; `content` is that of one of the manifest's layers. */
   layers: v.pipe(v.array(v.object({ lun: whole(0, 16_383), diffId: digest, content: digest })), v.maxLength(256)),
 });
@@ -65,6 +68,8 @@ export interface Artifact {
   config: ArtifactConfig;
   delta: ArtifactBlob;
   deviceState: ArtifactBlob;
+  /** Of a snapshot whose root is written to on a disk. */
+  rootDisk: ArtifactBlob | undefined;
   templateRam: ArtifactBlob;
   templateState: ArtifactBlob;
   /** One for each of the config's layers, in their order. */
@@ -89,10 +94,13 @@ export function parseArtifact(manifest: ImageManifest, configBytes: Uint8Array, 
     if (blob !== undefined) return blob;
     throw new ImageError(`the snapshot ${name} has no blob for its layer ${content}`);
   });
-  const luns = new Set(config.layers.map(({ lun }) => lun));
-  if (luns.size < config.layers.length) throw new ImageError(`the snapshot ${name} has two disks of one number`);
+  const disks = [...config.layers, ...(config.rootDisk ? [config.rootDisk] : [])];
+  if (new Set(disks.map(({ lun }) => lun)).size < disks.length)
+    throw new ImageError(`the snapshot ${name} has two disks of one number`);
   const [delta, deviceState] = [only("delta"), only("deviceState")];
-  return { config, delta, deviceState, templateRam: only("templateRam"), templateState: only("templateState"), layers };
+  const rootDisk = config.rootDisk && only("rootDisk");
+  const [templateRam, templateState] = [only("templateRam"), only("templateState")];
+  return { config, delta, deviceState, rootDisk, templateRam, templateState, layers };
 }
 
 function blobOf(descriptor: Descriptor, name: string): ArtifactBlob {

@@ -7,6 +7,7 @@ import { home, produceOnce, rememberRoot, sweepPartials } from "../../store/inde
 import { type BakeSource, bakeOnce, findSnapshot, leaseFor, snapshotPlace, snapshotsFolder } from "../bake-once.js";
 import type { SnapshotMetadata } from "../metadata.js";
 import { type BakeOptions, changedConfiguration, foreignStateOf } from "../options.js";
+import { asksForOtherDisk } from "../writable.js";
 import { fetchLayers } from "./fetch-layers.js";
 import { fetchSnapshot } from "./fetch-snapshot.js";
 import { type Artifact, parseArtifact } from "./format.js";
@@ -31,7 +32,7 @@ export async function importSnapshot(
   if (reason !== undefined) {
     requireBakeable(artifact, content, reason);
     return bakeOnce(runtime, sourceOf(artifact, content, reference, options), {
-      ...ownOptions(artifact),
+      ...ownOptions(artifact, options),
       ...given(options),
     });
   }
@@ -64,6 +65,7 @@ function whyNotRestored(runtime: Runtime, { config }: Artifact, options: BakeOpt
   const { template, hostname } = config;
   const { memoryMiB = template.memoryMiB, vcpus = template.vcpus } = options;
   if (memoryMiB !== template.memoryMiB || vcpus !== template.vcpus) return "another size is asked for";
+  if (asksForOtherDisk(options, config.rootDisk?.sizeMiB)) return "another place for what is written is asked for";
   const { entrypoint, cmd, env, workdir, user } = options;
   const asked = [entrypoint, cmd, env, workdir, user].some((each) => each !== undefined);
   if (asked) return "another configuration is asked for";
@@ -114,9 +116,10 @@ function given(options: BakeOptions): BakeOptions {
 }
 
 /** What it was baked with, for whoever asks for nothing else. */
-function ownOptions({ config }: Artifact): BakeOptions {
+function ownOptions({ config }: Artifact, { writable }: BakeOptions): BakeOptions {
   const { template, hostname, ready, guestPort } = config;
-  return { memoryMiB: template.memoryMiB, vcpus: template.vcpus, hostname, ready, guestPort };
+  const diskMiB = writable === "memory" ? undefined : config.rootDisk?.sizeMiB;
+  return { memoryMiB: template.memoryMiB, vcpus: template.vcpus, diskMiB, hostname, ready, guestPort };
 }
 
 function layerPaths({ config }: Artifact): string[] {

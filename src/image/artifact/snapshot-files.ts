@@ -1,14 +1,14 @@
 import { readdir } from "node:fs/promises";
 import { CacheInvalidError } from "../../errors.js";
-import { CAPTURE_FILES } from "../../machine/index.js";
 import { formatReference, parseImageSource } from "../../oci/index.js";
-import { METADATA_FILE } from "../metadata.js";
-
-const KNOWN_FILES = new Set<string>([METADATA_FILE, ...Object.values(CAPTURE_FILES)]);
+import { METADATA_FILE, type SnapshotMetadata } from "../metadata.js";
+import { snapshotFiles } from "../root-disk-file.js";
 
 /** @throws CacheInvalidError when there is more in a snapshot's folder than is known here: it may be a part of its state */
-export async function requireKnownFiles(folder: string, name: string): Promise<void> {
-  const unknown = (await readdir(folder)).filter((file) => !KNOWN_FILES.has(file));
+export async function requireKnownFiles(folder: string, metadata: SnapshotMetadata): Promise<void> {
+  const { name } = metadata;
+  const known = new Set([METADATA_FILE, ...snapshotFiles(metadata)]);
+  const unknown = (await readdir(folder)).filter((file) => !known.has(file));
   if (unknown.length === 0) return;
   throw new CacheInvalidError(`the snapshot ${name} has files that cannot go with it: ${unknown.join(", ")}`);
 }

@@ -1,7 +1,7 @@
 import { basename, join } from "node:path";
 import { Readable } from "node:stream";
 import { CacheInvalidError, CacheMissError } from "../../errors.js";
-import { CAPTURE_FILES, templateFiles } from "../../machine/index.js";
+import { CAPTURE_FILES, ROOT_DISK_FILE, templateFiles } from "../../machine/index.js";
 import {
   type Descriptor,
   type Digest,
@@ -69,8 +69,9 @@ export async function openSnapshot(folder: string, work: LongWork): Promise<Imag
   }
 }
 
-async function partsOf(folder: string, { name, template, layers }: SnapshotMetadata): Promise<Part[]> {
-  await requireKnownFiles(folder, name);
+async function partsOf(folder: string, metadata: SnapshotMetadata): Promise<Part[]> {
+  const { name, template, layers, rootDisk } = metadata;
+  await requireKnownFiles(folder, metadata);
   const files = await templateFiles(template);
   if (files === undefined) {
     throw new CacheInvalidError(`the snapshot ${name} cannot be pushed: the template that it is based on is gone`, {
@@ -84,6 +85,7 @@ async function partsOf(folder: string, { name, template, layers }: SnapshotMetad
     { mediaType: BLOB_TYPES.templateState, path: files.deviceState },
     { mediaType: BLOB_TYPES.delta, path: join(folder, CAPTURE_FILES.delta) },
     { mediaType: BLOB_TYPES.deviceState, path: join(folder, CAPTURE_FILES.deviceState) },
+    ...(rootDisk ? [{ mediaType: BLOB_TYPES.rootDisk, path: join(folder, ROOT_DISK_FILE) }] : []),
   ];
 }
 
@@ -109,7 +111,8 @@ function explain({ path }: Part) {
 }
 
 function configOf(metadata: SnapshotMetadata, parts: readonly PackedPart[]): ArtifactConfig {
-  const { template, config, hostname, ready, guestPort, manifestDigest, createdAt, layers, captured } = metadata;
+  const { template, config, hostname, ready, guestPort, manifestDigest, createdAt, layers, captured, rootDisk } =
+    metadata;
   const contents = new Map(parts.map(({ path, file }) => [path, file.content.digest]));
   const reference = publicReference(metadata.reference);
   return {
@@ -130,6 +133,7 @@ function configOf(metadata: SnapshotMetadata, parts: readonly PackedPart[]): Art
       hypervisor: template.hypervisor,
     },
     config,
+    ...(rootDisk && { rootDisk: { lun: rootDisk.lun, sizeMiB: rootDisk.sizeMiB } }),
     layers: layers.map(({ lun, path, diffId }) => {
       const content = contents.get(path);
       if (content === undefined) throw new CacheMissError(`${path} is missing`);

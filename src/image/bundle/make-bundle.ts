@@ -1,7 +1,7 @@
 import { chmod, link, mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { CacheMissError, UsageError } from "../../errors.js";
-import { CAPTURE_FILES, type Runtime, type Template } from "../../machine/index.js";
+import type { Runtime, Template } from "../../machine/index.js";
 import { copySparse } from "../../memory/index.js";
 import type { LongWork } from "../../progress.js";
 import { acquireLock, replace } from "../../store/index.js";
@@ -11,6 +11,7 @@ import { Image } from "../image.js";
 import { METADATA_FILE, readMetadata, type SnapshotMetadata, writeMetadata } from "../metadata.js";
 import type { BakeOptions } from "../options.js";
 import { requireTemplate } from "../required-template.js";
+import { snapshotFiles } from "../root-disk-file.js";
 import { listImages } from "../snapshots.js";
 import { digestOfFile } from "./check-bundle.js";
 import { BUNDLE_FILE, type Bundle, type BundleFile, PLACES, readBundle } from "./format.js";
@@ -64,7 +65,7 @@ export async function bundleImage(
   const folder = image.snapshotPath;
   if (await readBundle(folder)) throw new UsageError(`${folder} is a bundle already`, { hint: "Copy the folder." });
   const metadata = await readMetadata(folder);
-  await requireKnownFiles(folder, metadata.name);
+  await requireKnownFiles(folder, metadata);
   const runtime = await runtimeOf(folder, options);
   const layers = metadata.layers.map((layer) => layer.path);
   await using _lease = await leaseFor(layers, options.signal);
@@ -89,10 +90,11 @@ async function onlySnapshot({ snapshotsDir }: BundleOptions): Promise<string> {
   });
 }
 
-function partsOf(folder: string, { layers }: SnapshotMetadata, template: Template, { assets }: Runtime): Part[] {
+function partsOf(folder: string, metadata: SnapshotMetadata, template: Template, { assets }: Runtime): Part[] {
+  const { layers } = metadata;
   const distinct = [...new Set(layers.map(({ path }) => path))];
   return [
-    ...Object.values(CAPTURE_FILES).map((file) => ({ from: join(folder, file), path: file, linkable: false })),
+    ...snapshotFiles(metadata).map((file) => ({ from: join(folder, file), path: file, linkable: false })),
     { from: template.ram, path: PLACES.ram, linkable: false },
     { from: template.deviceState, path: PLACES.templateState, linkable: false },
     ...distinct.map((from, i) => ({ from, path: `${PLACES.layers}/${i}.erofs`, linkable: true })),

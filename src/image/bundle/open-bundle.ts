@@ -11,6 +11,7 @@ import {
 import { copySparse } from "../../memory/index.js";
 import type { LongWork } from "../../progress.js";
 import { METADATA_FILE, readMetadata, type SnapshotMetadata } from "../metadata.js";
+import { snapshotFiles } from "../root-disk-file.js";
 import { damaged, digestOfFile, requireWhole } from "./check-bundle.js";
 import { BUNDLE_FILE, type Bundle, PLACES, readBundle } from "./format.js";
 
@@ -30,8 +31,14 @@ export async function runtimeOf(folder: string, work: LongWork): Promise<Runtime
 
 async function bundledRuntime(folder: string, bundle: Bundle, work: LongWork): Promise<Runtime> {
   await requireWhole(folder, bundle, READ);
-  const { template, layers } = await readMetadata(folder);
-  const paths = [bundle.kernel.path, bundle.initramfs, ...layers.map(({ path }) => relative(folder, path))];
+  const metadata = await readMetadata(folder);
+  const { template, layers } = metadata;
+  const paths = [
+    ...snapshotFiles(metadata),
+    bundle.kernel.path,
+    bundle.initramfs,
+    ...layers.map(({ path }) => relative(folder, path)),
+  ];
   const unlisted = paths.find((path) => !bundle.files.some((file) => file.path === path));
   if (unlisted !== undefined) throw damaged(folder, `${unlisted} is not listed`);
   const { architecture, kernel } = bundle;

@@ -149,3 +149,32 @@ test("an emulated arm64 has no option that only x64 knows", () => {
 test("the emulator is named as its packages name it", () => {
   expect([qemuBinary("x64"), qemuBinary("arm64")]).toEqual(["qemu-system-x86_64", "qemu-system-aarch64"]);
 });
+
+test("a guest's own disk only holds what it writes, is never flushed, and is as large as it is allowed to be", () => {
+  const own: Disk = { lun: 511, path: "/run/1.disk", base: { path: "/snapshot/root.disk", format: "image" } };
+  expect(blockNode(own)).toMatchObject({
+    driver: "qcow2",
+    "node-name": "layer511",
+    cache: { "no-flush": true },
+    file: { driver: "file", filename: "/run/1.disk", locking: "on" },
+    backing: {
+      driver: "qcow2",
+      "read-only": true,
+      file: { filename: "/snapshot/root.disk", "read-only": true },
+      // Whatever the image says, it is based on nothing else.
+      backing: null,
+    },
+  });
+  const fresh = blockNode({ ...own, base: { path: "/run/2.disk", format: "raw" } });
+  expect(fresh.backing).toEqual({
+    driver: "raw",
+    "read-only": true,
+    file: expect.objectContaining({ filename: "/run/2.disk" }),
+  });
+});
+
+test("a full disk of the host is an error for whoever writes, not a guest that stands still", () => {
+  const own: Disk = { lun: 511, path: "/run/1.disk", base: { path: "/b", format: "raw" } };
+  for (const disk of [own, { lun: 512, path: "/v.img", volume: "writable" as const }])
+    expect(scsiDevice(disk)).toMatchObject({ werror: "report", rerror: "report" });
+});
