@@ -82,7 +82,7 @@ describe("ADD of a URL", () => {
         (error: Error) => error.message,
       );
     const missing = await failure(`\nADD ${url("/missing")} /x`);
-    expect(missing).toContain("Dockerfile:3: ADD http://");
+    expect(missing).toContain("Dockerfile:3:1: ADD http://");
     expect(missing).toContain("the server answered 404");
     expect(await failure(`ADD --checksum=sha256:${"0".repeat(64)} ${url("/x")} /x`)).toContain(
       "not what --checksum says",
