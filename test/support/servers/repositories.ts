@@ -60,3 +60,25 @@ export function makePythonIndex(folder: string): void {
   add("words", "", "HELLO = 'hello from a wheel'\n");
   add("greeting", "words>=1.0", "import words\nprint(words.HELLO)\n");
 }
+
+/** A registry of npm packages in a folder that is served at `url`: `greeting` depends on `words`. */
+export function makeNpmRegistry(folder: string, url: string): void {
+  const add = (name: string, dependencies: Record<string, string>, code: string) => {
+    const root = join(folder, `${name}.root`, "package");
+    mkdirSync(root, { recursive: true });
+    const manifest = { name, version: "1.0.0", main: "index.js", dependencies };
+    writeFileSync(join(root, "package.json"), JSON.stringify(manifest));
+    writeFileSync(join(root, "index.js"), code);
+    const file = `${name}-1.0.0.tgz`;
+    execFileSync("tar", ["-C", join(root, ".."), "-czf", join(folder, file), "package"]);
+    const digest = createHash("sha512")
+      .update(readFileSync(join(folder, file)))
+      .digest("base64");
+    const dist = { tarball: `${url}/${file}`, integrity: `sha512-${digest}` };
+    const versions = { "1.0.0": { ...manifest, dist } };
+    writeFileSync(join(folder, name), JSON.stringify({ name, "dist-tags": { latest: "1.0.0" }, versions }));
+  };
+  mkdirSync(folder, { recursive: true });
+  add("words", {}, "exports.HELLO = 'hello from npm';\n");
+  add("greeting", { words: "^1.0.0" }, "exports.hello = (name) => `${require('words').HELLO}, ${name}`;\n");
+}
