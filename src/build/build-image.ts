@@ -25,6 +25,7 @@ import type { ImageState } from "./image-state.js";
 import { type BuildOptions, commandSettings, sourceDateEpoch } from "./options.js";
 import { type BuildOutput, imageNames, STDOUT, type WrittenOutput, writeOutput } from "./output/index.js";
 import { bakeResult, namesOf } from "./result.js";
+import { checkCacheTarget, exportCache, ImportedCache } from "./shared-cache/index.js";
 
 /** A finished build. */
 export interface BuiltImage {
@@ -109,7 +110,9 @@ async function whenBuilt<T>(
   const scope = buildScope(file, { buildArgs, target, platform });
   // Nothing refers to the layers of a build before its image is baked.
   await using _lease = await lease([home().layers], options.signal);
-  using session = await BuildSession.begin(scope, options, await readIgnore(options));
+  for (const place of options.cacheTo ?? []) await checkCacheTarget(place);
+  await using imported = await importCaches(options);
+  using session = await BuildSession.begin(scope, options, imported.caches, await readIgnore(options));
   const { plan, evaluated } = await session.plan();
   warn(scope, evaluated, options);
   const tasks = plan.stages.map((stage) => (signal: AbortSignal) => session.stage(stage, signal));
@@ -118,7 +121,26 @@ async function whenBuilt<T>(
     throw error;
   });
   await session.keepDigests();
-  return await use(withLabels(states.at(-1) as ImageState, options), session.progress);
+  const made = await use(withLabels(states.at(-1) as ImageState, options), session.progress);
+  const { registryAuth, signal, onProgress } = options;
+  for (const place of options.cacheTo ?? []) {
+    await exportCache(session.records(place.mode ?? "min", plan), place, { registryAuth, signal, onProgress });
+  }
+  return made;
+}
+
+/** Caches of other machines, for as long as the build lasts. */
+async function importCaches(options: BuildOptions): Promise<AsyncDisposable & { caches: ImportedCache[] }> {
+  const { cacheFrom = [], file = "Dockerfile", registryAuth, signal, onBuild } = options;
+  const warn = (message: string) => onBuild?.({ kind: "warning", rule: "CacheImport", message, file, line: 1 });
+  const opened = await Promise.all(cacheFrom.map((each) => ImportedCache.open(each, { registryAuth, signal, warn })));
+  const caches = opened.filter((cache) => cache !== undefined);
+  return {
+    caches,
+    async [Symbol.asyncDispose]() {
+      await Promise.all(caches.map((cache) => cache[Symbol.asyncDispose]()));
+    },
+  };
 }
 
 /** When nothing else of the build runs any more. */

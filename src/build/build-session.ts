@@ -20,11 +20,13 @@ import { home } from "../store/index.js";
 import { type Base, emptyDocument, emptyImage, openBase } from "./base.js";
 import { BuildProgress } from "./build-progress.js";
 import { StepCache } from "./cache.js";
+import { CacheRecords } from "./cache-records.js";
 import { type NamedContext, parseContexts, readIgnoreFile } from "./contexts.js";
 import type { KeptCommand } from "./failed-command.js";
 import { filesKey, type ImageState, withLayer } from "./image-state.js";
 import { BuildMachines } from "./machine.js";
 import { type BuildOptions, commandSettings, machineSize, parallelism } from "./options.js";
+import type { ImportedCache, StepRecords } from "./shared-cache/index.js";
 import { buildStage } from "./stage-builder.js";
 import { type CopyRequest, copyStep, type StepContext, type StepSource } from "./steps/index.js";
 import { ContextTree, type FileDigests, LayerTree } from "./tree/index.js";
@@ -42,6 +44,7 @@ export class BuildSession implements Disposable {
   readonly #stages = new Map<number, Promise<ImageState>>();
   readonly #remote: Remote;
   readonly #contexts: ReadonlyMap<string, NamedContext>;
+  readonly #records = new CacheRecords();
   #machines: Promise<BuildMachines> | undefined;
   #progress = new BuildProgress([]);
   #failed: KeptCommand | undefined;
@@ -63,8 +66,13 @@ export class BuildSession implements Disposable {
     this.#remote = new Remote(join(home().builds, "remote"), options.egress ?? DEFAULT_EGRESS);
   }
 
-  static async begin(scope: BuildScope, options: BuildOptions, ignore?: PathPatterns): Promise<BuildSession> {
-    const cache = new StepCache(new LayerStore(home().layers));
+  static async begin(
+    scope: BuildScope,
+    options: BuildOptions,
+    imported: readonly ImportedCache[],
+    ignore?: PathPatterns,
+  ): Promise<BuildSession> {
+    const cache = new StepCache(new LayerStore(home().layers), imported);
     const contexts = await parseContexts(options.contexts ?? {});
     return new BuildSession(scope, options, cache, await cache.fileDigests(), contexts, ignore);
   }
@@ -77,6 +85,11 @@ export class BuildSession implements Disposable {
   /** What was read of the context is known to the next build. */
   async keepDigests(): Promise<void> {
     await this.#cache.keepFileDigests(this.#digests);
+  }
+
+  /** What was found or done, for others. */
+  records(mode: "min" | "max", plan: BuildPlan): StepRecords {
+    return this.#records.inMode(mode, plan);
   }
 
   get progress(): BuildProgress {
@@ -193,6 +206,7 @@ export class BuildSession implements Disposable {
     const { noCache = false, noCacheFilter = [], onProgress } = this.#options;
     return {
       ...this.#common(),
+      cache: this.#records.of(planned.stage.index, this.#cache),
       useCache: !noCache && !isNamedBy(noCacheFilter, planned.stage),
       openSource: (from) => this.#openSource(from, planned),
       onOutput: (stream, bytes) => this.#progress.output(number, stream, bytes),

@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
-import type { LayerStore, StoredLayer } from "../rootfs/index.js";
+import type { LayerStore } from "../rootfs/index.js";
 import { acquireLock, home, replace } from "../store/index.js";
+import type { ImportedCache } from "./shared-cache/index.js";
+import { StepEntry, type StepResult } from "./step-entry.js";
 import { FileDigests } from "./tree/index.js";
 
 /** Raised when the same instruction would give something else. */
@@ -13,19 +15,10 @@ const DIGESTS = "file-digests.json";
 /** Of files that one build looks at; more are forgotten. */
 const MOST_DIGESTS = 100_000;
 
-const Entry = v.object({
-  /** The layer that the instruction has made; null when it changed no file. */
-  layer: v.nullable(v.string()),
-  createdAt: v.pipe(v.string(), v.isoTimestamp()),
-});
+/** With a checksum: whatever was not written like this is no entry. */
+const Entry = v.object({ ...StepEntry.entries, checksum: v.string() });
 
 const Digests = v.array(v.tuple([v.string(), v.object({ facts: v.string(), digest: v.string() })]));
-
-/** What an instruction brought about. */
-export interface StepResult {
-  layer: StoredLayer | undefined;
-  createdAt: string;
-}
 
 /** Names what an instruction depends on; the same things give the same key. */
 export function stepKey(parts: unknown): string {
@@ -37,30 +30,56 @@ export function stepKey(parts: unknown): string {
 /** Remembers what instructions have brought about: a small file each, that names a layer of the store. */
 export class StepCache {
   readonly #layers: LayerStore;
+  readonly #imported: readonly ImportedCache[];
   readonly #folder: string;
 
-  constructor(layers: LayerStore, folder = home().builds) {
+  /** @param imported caches of other machines, which are asked in this order for what is not here */
+  constructor(layers: LayerStore, imported: readonly ImportedCache[] = [], folder = home().builds) {
     this.#layers = layers;
+    this.#imported = imported;
     this.#folder = folder;
   }
 
   /** What an instruction has brought about, as long as its layer is still there. */
   async find(key: string): Promise<StepResult | undefined> {
+    const found = await this.#find(key);
+    if (found) return found;
+    for (const cache of this.#imported) {
+      const result = await cache.find(key, this.#layers);
+      if (!result) continue;
+      await this.keep(key, result);
+      return result;
+    }
+    return undefined;
+  }
+
+  async #find(key: string): Promise<StepResult | undefined> {
     const path = this.#pathOf(key);
     const text = await readFile(path, "utf8").catch(ifMissing);
     if (text === undefined) return undefined;
     const entry = parse(Entry, text);
-    if (entry?.layer === null) return { layer: undefined, createdAt: entry.createdAt };
-    const layer = entry && (await this.#layers.find(entry.layer));
-    if (layer) return { layer, createdAt: entry.createdAt };
+    if (entry && entry.checksum === checksumOf(key, entry)) {
+      const { layer: diffId, createdAt } = entry;
+      const layer = diffId === null ? undefined : await this.#layers.find(diffId);
+      if (diffId === null || layer) {
+        // What was used long ago is pruned first.
+        await utimes(path, new Date(), new Date()).catch(() => undefined);
+        return { layer, createdAt };
+      }
+    }
     // Damaged, or its layer was pruned.
     await rm(path, { force: true });
     return undefined;
   }
 
   async keep(key: string, { layer, createdAt }: StepResult): Promise<void> {
-    const entry: v.InferOutput<typeof Entry> = { layer: layer?.diffId ?? null, createdAt };
-    await write(this.#pathOf(key), JSON.stringify(entry));
+    const entry = { layer: layer?.diffId ?? null, createdAt };
+    await write(this.#pathOf(key), JSON.stringify({ ...entry, checksum: checksumOf(key, entry) }));
+  }
+
+  /** Keeps others, in this and other processes, from doing the same instruction meanwhile. */
+  async holdStep(key: string, signal: AbortSignal | undefined): Promise<AsyncDisposable> {
+    return acquireLock(join(this.#folder, STEPS, `${key}.lock`), signal);
   }
 
   /** The digests of files that earlier builds have read. */
@@ -77,6 +96,10 @@ export class StepCache {
   #pathOf(key: string): string {
     return join(this.#folder, STEPS, `${key}.json`);
   }
+}
+
+function checksumOf(key: string, { layer, createdAt }: v.InferOutput<typeof StepEntry>): string {
+  return stepKey([key, layer, createdAt]).slice(0, 16);
 }
 
 /** Two builds may write the same at a time. */

@@ -6,3 +6,4 @@ export { parseSecret, type SecretSource } from "./mounts/index.js";
 export type { BuildOptions } from "./options.js";
 export { type BuildOutput, parseBuildOutput, type WrittenOutput } from "./output/index.js";
 export { parseSsh } from "./ssh/index.js";
+export { type CacheSource, type CacheTarget, parseCacheSource, parseCacheTarget } from "./shared-cache/index.js";

@@ -9,6 +9,7 @@ import type { OnBuild } from "./events.js";
 import type { FailedCommand } from "./failed-command.js";
 import type { SecretSource } from "./mounts/index.js";
 import type { CommandSettings } from "./steps/index.js";
+import type { CacheSource, CacheTarget } from "./shared-cache/index.js";
 
 /** How an image is built. */
 export interface BuildOptions extends LongWork {
@@ -46,6 +47,10 @@ export interface BuildOptions extends LongWork {
   shmMiB?: number | undefined;
   /** Addresses that commands find in /etc/hosts, by name. */
   hosts?: Readonly<Record<string, string>> | undefined;
+  /** Caches of other machines, which are asked in this order for what is not in this one's. One that is missing or damaged is a warning. */
+  cacheFrom?: readonly CacheSource[] | undefined;
+  /** Where what this build has found or done is written, for other machines, when the image is there. */
+  cacheTo?: readonly CacheTarget[] | undefined;
   /** Labels of the image, on top of those of the Dockerfile. */
   labels?: Readonly<Record<string, string>> | undefined;
   platform?: string | undefined;

@@ -11,6 +11,8 @@ import {
   type PullPolicy,
   parseBuildContext,
   parseBuildOutput,
+  parseCacheSource,
+  parseCacheTarget,
   parseEnv,
   type RegistryAuth,
   UsageError,
@@ -42,6 +44,8 @@ interface BuildFlags extends BuildRunFlags {
   cache: boolean;
   /** Commander takes what begins with no- for the opposite of it. */
   cacheFilter: string[];
+  cacheFrom?: string[];
+  cacheTo?: string[];
   label?: string[];
   iidfile?: string;
   output?: string[];
@@ -83,6 +87,16 @@ export function buildCommand(): Command {
     .option("--no-cache", "run every instruction anew")
     .addOption(noCacheFilterOption())
     .option("--debug", "open a shell in the machine of a command that failed")
+    .option(
+      "--cache-from <place>",
+      "use what other machines have built: type=local,src=DIR, type=registry,ref=NAME",
+      collect,
+    )
+    .option(
+      "--cache-to <place>",
+      "keep what was built for others: type=local,dest=DIR, type=registry,ref=NAME [,mode=max]",
+      collect,
+    )
     .option("--label <name=value>", "add a label to the image", collect)
     .option("--iidfile <path>", "write the image's id to a file")
     .option(
@@ -129,6 +143,8 @@ async function run(context: string, flags: BuildFlags): Promise<void> {
     target: flags.target,
     noCache: !flags.cache,
     noCacheFilter: flags.cacheFilter.flatMap((text) => text.split(",")),
+    cacheFrom: flags.cacheFrom?.map(parseCacheSource),
+    cacheTo: flags.cacheTo?.map(parseCacheTarget),
     memoryMiB: flags.memory,
     vcpus: flags.vcpus,
     platform: flags.platform,

@@ -27,7 +27,7 @@ export {
 } from "./open-image.js";
 export { openSource, type SourceOptions } from "./open-source.js";
 export { openTarget } from "./open-target.js";
-export type { ImageOrigin } from "./origin.js";
+export { type ImageOrigin, readDocument } from "./origin.js";
 export { parseDocument } from "./parse-document.js";
 export {
   formatPlatform,

@@ -11,7 +11,7 @@ import { TarBuilder } from "../support/tar-builder.js";
 
 const folder = mkdtempSync(join(tmpdir(), "supermachine-cache-"));
 const layers = new LayerStore(join(folder, "layers"));
-const cache = new StepCache(layers, join(folder, "builds"));
+const cache = new StepCache(layers, [], join(folder, "builds"));
 const createdAt = "2026-01-02T03:04:05.000Z";
 
 async function newLayer(content: string) {

@@ -13,7 +13,8 @@ import {
 import { layerArchive, type StoredLayer } from "../../rootfs/index.js";
 import { type ImageState, imageDocument } from "../image-state.js";
 
-interface OutgoingLayer {
+/** A layer as an archive that is made when it is read. */
+export interface OutgoingLayer {
   path: string;
   digest: Digest;
   size: number;
@@ -33,12 +34,21 @@ export async function builtImageOrigin(
   const layers: OutgoingLayer[] = [];
   for (const layer of state.layers) layers.push(await measured(layer, latest, signal));
   const { document } = imageDocument(withTimes(withDiffIds(state, layers), latest));
-  const config = Buffer.from(JSON.stringify(document));
+  const bytes = Buffer.from(JSON.stringify(document));
+  return { id: digestOf(bytes), ...layersOrigin(name, { mediaType: OCI_CONFIG, bytes }, layers, latest) };
+}
+
+/** Layers with a config of any kind, as something that can be copied. @param latest as for {@link measured} */
+export function layersOrigin(
+  name: string,
+  config: { mediaType: string; bytes: Buffer },
+  layers: readonly OutgoingLayer[],
+  latest: number | undefined,
+): ImageOrigin {
   const manifest = Buffer.from(JSON.stringify(manifestOf(config, layers)));
-  const documents = new Map([config, manifest].map((bytes) => [digestOf(bytes) as string, bytes]));
+  const documents = new Map([config.bytes, manifest].map((bytes) => [digestOf(bytes) as string, bytes]));
   const paths = new Map(layers.map((layer) => [layer.digest as string, layer]));
   return {
-    id: digestOf(config),
     name,
     roots: [{ mediaType: OCI_MANIFEST, digest: digestOf(manifest), size: manifest.length }],
     size: async ({ digest }) => documents.get(digest)?.length ?? paths.get(digest)?.size,
@@ -53,7 +63,8 @@ export async function builtImageOrigin(
   };
 }
 
-async function measured(
+/** A layer with the digest of its archive. @param latest seconds since 1970: no file in it says that it is newer */
+export async function measured(
   { path }: StoredLayer,
   latest: number | undefined,
   signal: AbortSignal | undefined,
@@ -84,9 +95,13 @@ function atMost(time: string, limit: string): string {
   return Date.parse(time) < Date.parse(limit) ? time : limit;
 }
 
-function manifestOf(config: Buffer, layers: readonly OutgoingLayer[]) {
+function manifestOf(config: { mediaType: string; bytes: Buffer }, layers: readonly OutgoingLayer[]) {
   const mediaType = layerMediaType("none");
-  const described: Descriptor = { mediaType: OCI_CONFIG, digest: digestOf(config), size: config.length };
+  const described: Descriptor = {
+    mediaType: config.mediaType,
+    digest: digestOf(config.bytes),
+    size: config.bytes.length,
+  };
   return {
     schemaVersion: 2,
     mediaType: OCI_MANIFEST,

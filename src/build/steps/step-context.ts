@@ -2,10 +2,11 @@ import type { ResourceLimit } from "../../guest/index.js";
 import type { EgressPolicy } from "../../network/index.js";
 import type { Remote } from "../../remote/index.js";
 import type { LayerStore } from "../../rootfs/index.js";
-import type { StepCache, StepResult } from "../cache.js";
+import type { StepCache } from "../cache.js";
 import type { KeptCommand } from "../failed-command.js";
 import type { BuildMachines } from "../machine.js";
 import type { MountContext, MountSource } from "../mounts/index.js";
+import type { StepResult } from "../step-entry.js";
 
 /** A tree that a step takes files from, and what names all of its files at once, where that is known. */
 export type StepSource = MountSource;
@@ -20,7 +21,7 @@ export interface CommandSettings {
 /** What a step is done with. */
 export interface StepContext extends MountContext {
   machines: () => Promise<BuildMachines>;
-  cache: StepCache;
+  cache: Pick<StepCache, "find" | "keep" | "holdStep">;
   /** Whether the cache may be asked. */
   useCache: boolean;
   layers: LayerStore;
@@ -47,6 +48,10 @@ export async function doOnce(
 ): Promise<StepOutcome> {
   const found = context.useCache ? await context.cache.find(key) : undefined;
   if (found) return { ...found, cached: true };
+  // Another build, or another stage of this one, may be doing the same.
+  await using _step = context.useCache ? await context.cache.holdStep(key, context.work.signal) : undefined;
+  const meanwhile = context.useCache ? await context.cache.find(key) : undefined;
+  if (meanwhile) return { ...meanwhile, cached: true };
   const result = { layer: await make(), createdAt: new Date().toISOString() };
   await context.cache.keep(key, result);
   return { ...result, cached: false };
