@@ -72,7 +72,7 @@ module.exports = {
       "volumes",
     ]),
     mayOnlyUse("doctor", ["assets", "engine", "machine", "store"]),
-    mayOnlyUse("maintenance", ["assets", "image", "machine", "memory", "oci", "rootfs", "store"]),
+    mayOnlyUse("maintenance", ["assets", "build", "image", "machine", "memory", "oci", "rootfs", "store"]),
     mayOnlyUse("daemon", ["edge", "guest", "image", "mounts", "network", "store", "vm", "volumes"]),
     mayOnlyUse("edge", ["image", "network", "store", "vm"]),
     mayOnlyUse("build", [

@@ -8,8 +8,8 @@ import { type Rlimits, resourceLimits } from "../vm/index.js";
 import type { OnBuild } from "./events.js";
 import type { FailedCommand } from "./failed-command.js";
 import type { SecretSource } from "./mounts/index.js";
-import type { CommandSettings } from "./steps/index.js";
 import type { CacheSource, CacheTarget } from "./shared-cache/index.js";
+import type { CommandSettings } from "./steps/index.js";
 
 /** How an image is built. */
 export interface BuildOptions extends LongWork {

@@ -38,7 +38,7 @@ function row({ name, reference, digest, createdAt, disk }: ImageUsage): string[]
 }
 
 function totals({ images, store }: StoreUsage): string {
-  const parts = (["snapshots", "layers", "templates", "documents", "assets"] as const).map(
+  const parts = (["snapshots", "layers", "templates", "documents", "assets", "builds"] as const).map(
     (part) => `${part} ${size(store[part])}`,
   );
   const count = `${images.length} snapshot${images.length === 1 ? "" : "s"}`;

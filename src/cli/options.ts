@@ -30,6 +30,16 @@ export function memoryMiB(text: string): number {
   return Number(match[1]) * (match[2]?.toLowerCase() === "g" ? 1024 : 1);
 }
 
+const UNITS_BYTES: Record<string, number> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
+
+/** Parses an amount of storage, such as `500M` or `20GB`, into bytes. */
+export function storageBytes(text: string): number {
+  const [, count, unit = ""] = /^(\d{1,9})(?:([kmgt])(?:i?b)?)?$/i.exec(text) ?? [];
+  if (count === undefined)
+    throw new InvalidArgumentError("It is a number of bytes, or one with K, M, G or T, such as 20G.");
+  return Number(count) * (UNITS_BYTES[unit.toLowerCase()] ?? 1);
+}
+
 const UNITS_MS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 
 /** Parses a length of time, such as `90s`, `30m`, `24h`, `7d` or `2w`, into milliseconds. */

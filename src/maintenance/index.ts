@@ -1,4 +1,5 @@
 export { type Pruned, type PruneOptions, type PruneResult, prune } from "./prune.js";
+export { type PruneBuildCacheOptions, pruneBuildCache } from "./prune-build-cache.js";
 export { type RemoveOptions, removeImages } from "./remove-images.js";
 export type { UnusedKind } from "./unused.js";
 export { diskUsage, type ImageUsage, type StoreUsage } from "./usage.js";

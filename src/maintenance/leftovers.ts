@@ -11,9 +11,10 @@ const PROBE = /^probe-(\d+)$/;
 
 /** Paths that killed processes left behind: half-made things, copies of RAM, locks that nobody holds. */
 export async function leftovers(): Promise<string[]> {
-  const { assets, templates, layers, blobs, snapshots, roots, run, root } = home();
+  const { assets, templates, layers, blobs, builds, snapshots, roots, run, root } = home();
+  const kept = ["", "steps", "caches"].map((name) => join(builds, name));
   const documents = ["sha256", "sha512", "refs", "engine"].map((name) => join(blobs, name));
-  const folders = [assets, templates, layers, ...documents, join(root, "snapshots"), snapshots, roots];
+  const folders = [assets, templates, layers, ...documents, ...kept, join(root, "snapshots"), snapshots, roots];
   const found = [...new Set(folders)].map((folder) => abandoned(folder, PARTIAL, LOCK));
   const scratch = [run, join(blobs, "packed")].map((folder) => abandoned(folder, SCRATCH, LOCK));
   return (await Promise.all([...found, ...scratch, deadProbes(run)])).flat();

@@ -1,6 +1,7 @@
-import { rename, rm, stat } from "node:fs/promises";
-import { listRoots, lockStore, readLeases, sweepHalfMade, tryAcquireLock } from "../store/index.js";
+import { rm, stat } from "node:fs/promises";
+import { listRoots, lockStore, readLeases, sweepHalfMade } from "../store/index.js";
 import { diskBytes } from "./disk-usage.js";
+import { takeAway } from "./take-away.js";
 import { findUnused, type Unused } from "./unused.js";
 
 /** What {@link prune} may remove. */
@@ -60,28 +61,4 @@ async function isOldEnough(path: string, olderThanMs: number | undefined): Promi
   if (olderThanMs === undefined) return true;
   const facts = await stat(path).catch(() => undefined);
   return facts !== undefined && Date.now() - facts.mtimeMs > olderThanMs;
-}
-
-/**
- * Puts something into `trash`, under a name that sweeping removes should this process die. Half-made things have such a name, and
- * are removed at once, for somebody may make them anew.
- * @returns false when somebody is at it just now
- */
-async function takeAway({ kind, path }: Unused, trash: string[]): Promise<boolean> {
-  const owner = kind === "leftover" ? path.replace(/(?:\.old)?\.partial$|\.lock$/, "") : path;
-  const lock = await tryAcquireLock(`${owner}.lock`);
-  if (!lock) return false;
-  try {
-    if (kind === "leftover") {
-      await rm(path, { recursive: true, force: true });
-    } else {
-      const aside = `${path}.old.partial`;
-      await rm(aside, { recursive: true, force: true });
-      await rename(path, aside);
-      trash.push(aside);
-    }
-    return true;
-  } finally {
-    await lock[Symbol.asyncDispose]();
-  }
 }

@@ -30,6 +30,8 @@ export interface StoreUsage {
     /** Kernel, agent, initramfs. */
     assets: number;
     volumes: number;
+    /** What builds keep for later ones, without layers. */
+    builds: number;
     total: number;
   };
 }
@@ -72,13 +74,20 @@ async function countLayers({ path }: SnapshotSummary, uses: Map<string, LayerUse
 
 async function storeTotals(): Promise<StoreUsage["store"]> {
   const { root, ...folders } = home();
-  const [snapshots = 0, layers = 0, templates = 0, documents = 0, assets = 0, volumes = 0] = await Promise.all(
-    [folders.snapshots, folders.layers, folders.templates, folders.blobs, folders.assets, folders.volumes].map(
-      contentBytes,
-    ),
-  );
-  const total = snapshots + layers + templates + documents + assets + volumes;
-  return { root, snapshots, layers, templates, documents, assets, volumes, total };
+  const [snapshots = 0, layers = 0, templates = 0, documents = 0, assets = 0, volumes = 0, builds = 0] =
+    await Promise.all(
+      [
+        folders.snapshots,
+        folders.layers,
+        folders.templates,
+        folders.blobs,
+        folders.assets,
+        folders.volumes,
+        folders.builds,
+      ].map(contentBytes),
+    );
+  const total = snapshots + layers + templates + documents + assets + volumes + builds;
+  return { root, snapshots, layers, templates, documents, assets, volumes, builds, total };
 }
 
 function sum(uses: readonly LayerUse[]): number {

@@ -91,6 +91,8 @@ export class LayerStore {
    * @throws ImageError when the archive is not a layer's
    */
   async add(archive: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<AddedLayer> {
+    this.#swept ??= sweepPartials(this.#folder);
+    await this.#swept;
     // The same form as what is half-made in its place, so that sweeping knows it.
     const owner = join(this.#folder, randomUUID());
     await using _lock = await acquireLock(`${owner}.lock`, signal);

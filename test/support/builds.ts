@@ -32,6 +32,11 @@ export function buildsInFreshHomes() {
   });
 
   return {
+    /** What `$BASE` stands for. */
+    get base() {
+      return base;
+    },
+
     /** The folder that is built. */
     get context() {
       return context;
