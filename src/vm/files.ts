@@ -1,10 +1,21 @@
-import { posix } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { GuestFileError, UsageError } from "../errors.js";
 import type { FileInfo, FileWatcher, GuestFiles } from "../guest/index.js";
+import { guestPath } from "./guest-path.js";
 
 /** More than this is listed by {@link VmFiles.walk}, which keeps nothing. */
 const LIST_MAX = 1_000_000;
+
+/** How `vm.writeFile` writes. */
+export interface WriteFileOptions {
+  /** Permission bits; by default those of the file that is there, else 0o644. */
+  mode?: number;
+  /** Owner, as in `user` of a command; by default that of the file that is there, else root. */
+  user?: string;
+  /** Makes missing folders on the way. */
+  createParents?: boolean;
+  signal?: AbortSignal;
+}
 
 interface Abortable {
   signal?: AbortSignal;
@@ -135,7 +146,6 @@ export class VmFiles {
   }
 
   #path(path: string): string {
-    if (path === "" || path.includes("\0")) throw new UsageError(`${JSON.stringify(path)} is no path of a file`);
-    return posix.resolve(this.#workdir, path);
+    return guestPath(this.#workdir, path);
   }
 }

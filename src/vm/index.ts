@@ -10,8 +10,9 @@ export type {
 export { extractArchive } from "./copy/index.js";
 export type { ExecOptions, RunOptions, RunResult } from "./exec-options.js";
 export type { ExitStatus } from "./exit-status.js";
-export { VmFiles, type WriteStreamOptions } from "./files.js";
+export { VmFiles, type WriteFileOptions, type WriteStreamOptions } from "./files.js";
 export type { Fork, ForkFailure, ForkOptions } from "./fork.js";
+export type { CapturedVm, PooledVm, VmOrigin } from "./origin.js";
 export { type AttachableProcess, VmProcess } from "./process.js";
 export { parseUlimit, type Rlimit, type RlimitName, type Rlimits, resourceLimits } from "./rlimits.js";
 export {
@@ -23,5 +24,5 @@ export {
   type RunConfiguration,
 } from "./run-configuration.js";
 export type { StagedFile } from "./stage.js";
-export { type CapturedVm, type PooledVm, Vm, type VmOrigin, type WriteFileOptions } from "./vm.js";
+export { Vm } from "./vm.js";
 export { type OutputListener, Workload } from "./workload.js";

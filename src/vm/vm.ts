@@ -1,22 +1,16 @@
-import { posix } from "node:path";
 import type { Duplex, Readable } from "node:stream";
-import { UsageError, VmError } from "../errors.js";
+import { VmError } from "../errors.js";
 import type { CopyFigures, ProcessInfo, SessionIdentity } from "../guest/index.js";
 import type { Image } from "../image/index.js";
-import { type ForkedMachines, isolation, type Machine, type MemoryUsage } from "../machine/index.js";
+import { isolation, type Machine, type MemoryUsage } from "../machine/index.js";
 import {
   checkPort,
   connectToPort,
   Egress,
-  type EgressOptions,
   type ExposedPort,
   type ExposeOptions,
-  exposeTcp,
-  exposeUdp,
   type ListeningPort,
-  listeningPorts,
   type PublishOptions,
-  watchListeningPorts,
 } from "../network/index.js";
 import {
   type CopyInOptions,
@@ -28,61 +22,25 @@ import {
   type Extracted,
 } from "./copy/index.js";
 import { type ExecOptions, execRequest, type RunOptions, type RunResult } from "./exec-options.js";
-import { VmFiles } from "./files.js";
+import { VmFiles, type WriteFileOptions } from "./files.js";
 import { cloneIdentities, type Fork, type ForkOptions, forkOf } from "./fork.js";
+import { copyPath, guestPath } from "./guest-path.js";
+import type { PooledVm, VmOrigin } from "./origin.js";
+import { VmPorts } from "./ports.js";
 import { VmProcess } from "./process.js";
 import { runCommand } from "./run.js";
-import { type CommandChanges, imageCommand, type RunConfiguration } from "./run-configuration.js";
+import { type CommandChanges, imageCommand } from "./run-configuration.js";
 import { stageLarge } from "./stage.js";
 import { Workload } from "./workload.js";
 
 const DEFAULT_GRACE_MS = 5_000;
-
-/** How {@link Vm.writeFile} writes. */
-export interface WriteFileOptions {
-  /** Permission bits; by default those of the file that is there, else 0o644. */
-  mode?: number;
-  /** Owner, as in {@link ExecOptions.user}; by default that of the file that is there, else root. */
-  user?: string;
-  /** Makes missing folders on the way. */
-  createParents?: boolean;
-  signal?: AbortSignal;
-}
-
-/** What is known of a VM that is captured. */
-export interface CapturedVm {
-  hostname: string;
-  /** Process id of its workload in the guest. */
-  workloadPid: number | undefined;
-}
-
-/** What a VM is told of where it comes from. */
-export interface VmOrigin {
-  config: RunConfiguration;
-  /** The host name that it was started with. */
-  hostname: string;
-  /** What it may reach. */
-  egress: EgressOptions;
-  /** Captures the machine, which has this host name and workload, as a snapshot in `folder`. */
-  snapshot(machine: Machine, folder: string, about: CapturedVm): Promise<Image>;
-  /** Clones the machine once for each identity. */
-  fork(machine: Machine, identities: readonly SessionIdentity[], signal?: AbortSignal): Promise<ForkedMachines>;
-}
-
-/** What a VM is told of the pool that it belongs to. */
-export interface PooledVm {
-  /** The image's own command, if it was started in the machine. */
-  workload: Workload | undefined;
-  /** Gives the machine back, at once or when the promise resolves; more than once is harmless. */
-  giveBack(): void | Promise<void>;
-}
 
 /** A running microVM. */
 export class Vm implements AsyncDisposable {
   readonly #own: Machine;
   readonly #origin: VmOrigin;
   readonly #egress: Pick<Egress, "close">;
-  readonly #exposed = new Set<ExposedPort>();
+  readonly #ports: VmPorts;
   readonly #giveBack: (() => void | Promise<void>) | undefined;
   #released: Promise<void> | undefined;
   #workload: Workload | undefined;
@@ -98,6 +56,7 @@ export class Vm implements AsyncDisposable {
     this.#workload = pooled?.workload;
     this.hostname = identity.hostname ?? origin.hostname;
     this.#egress = Egress.open(machine.agent.network, origin.egress);
+    this.#ports = new VmPorts(machine.agent);
     void machine.agent.closed.then(() => this.#closeNetwork());
   }
 
@@ -260,12 +219,14 @@ export class Vm implements AsyncDisposable {
 
   /** Makes a TCP port of the guest reachable on the host until it is closed or the VM ends. @throws NetworkError, UsageError */
   async exposeTcp(options: ExposeOptions): Promise<ExposedPort> {
-    return this.#keepExposed(await exposeTcp(this.#machine.agent.network, options));
+    this.#requireMine();
+    return this.#ports.expose("tcp", options);
   }
 
   /** The same for a UDP port that is listened on at the guest's loopback, or everywhere. @throws NetworkError, UsageError */
   async exposeUdp(options: ExposeOptions): Promise<ExposedPort> {
-    return this.#keepExposed(await exposeUdp(this.#machine.agent.network, options));
+    this.#requireMine();
+    return this.#ports.expose("udp", options);
   }
 
   /** {@link exposeTcp} or {@link exposeUdp}. */
@@ -275,19 +236,19 @@ export class Vm implements AsyncDisposable {
 
   /** The ports that are reachable on the host. */
   get exposed(): readonly ExposedPort[] {
-    return [...this.#exposed];
+    return this.#ports.exposed;
   }
 
   /** The ports that programs of the guest listen on. */
   async ports(options: { signal?: AbortSignal } = {}): Promise<ListeningPort[]> {
-    const { files } = this.#machine.agent;
-    return listeningPorts((path, how) => files.read(path, how), options.signal);
+    this.#requireMine();
+    return this.#ports.listening(options.signal);
   }
 
   /** The ports that are listened on now, and again whenever they have changed; looked at every `intervalMs`, 250 by default. */
   watchPorts(options: { intervalMs?: number; signal?: AbortSignal } = {}): AsyncIterable<ListeningPort[]> {
-    const { files } = this.#machine.agent;
-    return watchListeningPorts((path, how) => files.read(path, how), options.intervalMs ?? 250, options.signal);
+    this.#requireMine();
+    return this.#ports.watch(options.intervalMs ?? 250, options.signal);
   }
 
   /** Resolves when a program of the guest listens on the TCP port. Waits for 30 s by default. @throws VmError that names other ports */
@@ -364,12 +325,6 @@ export class Vm implements AsyncDisposable {
     return this.release();
   }
 
-  #keepExposed(port: ExposedPort): ExposedPort {
-    this.#exposed.add(port);
-    void port.closed.then(() => this.#exposed.delete(port));
-    return port;
-  }
-
   async #handBack(giveBack: () => void | Promise<void>): Promise<void> {
     this.#closeNetwork();
     await giveBack();
@@ -377,23 +332,25 @@ export class Vm implements AsyncDisposable {
 
   #closeNetwork(): void {
     this.#egress.close();
-    for (const port of this.#exposed) void port.close();
+    this.#ports.close();
   }
 
   /** What was given back may be somebody else's by now. */
-  get #machine(): Machine {
+  #requireMine(): void {
     if (this.#released) throw new VmError("this microVM was given back to its pool", { hint: "Acquire another one." });
+  }
+
+  get #machine(): Machine {
+    this.#requireMine();
     return this.#own;
   }
 
   /** What follows the last slash counts. */
   #copyPath(path: string): string {
-    const [end = ""] = /\/\.?$/.exec(path) ?? [];
-    return `${this.#path(path).replace(/\/$/, "")}${end}` || "/";
+    return copyPath(this.#origin.config.workdir, path);
   }
 
   #path(path: string): string {
-    if (path === "" || path.includes("\0")) throw new UsageError(`${JSON.stringify(path)} is no path of a file`);
-    return posix.resolve(this.#origin.config.workdir, path);
+    return guestPath(this.#origin.config.workdir, path);
   }
 }
