@@ -1,9 +1,17 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { execa } from "execa";
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { CacheInvalidError, CacheMissError, Image, ImageNotFoundError, UsageError } from "../../src/index.js";
+import {
+  CacheInvalidError,
+  CacheMissError,
+  Image,
+  ImageNotFoundError,
+  NoSpaceError,
+  UsageError,
+} from "../../src/index.js";
 import { busyboxImage } from "../support/images.js";
 import { temporaryFolder } from "../support/layer-fixture.js";
 import { litter, remainingWorkers } from "../support/leftovers.js";
@@ -115,6 +123,23 @@ test("a folder that is there is not overwritten, and no snapshot is no surprise"
   await using vm = await (await Image.fromOci(reference)).start();
   await expect(vm.snapshot(folder.path)).rejects.toThrow(UsageError);
   await expect(Image.fromSnapshot(place("missing"))).rejects.toThrow(ImageNotFoundError);
+});
+
+test("a disk that is full is said so, nothing half-written stays, and the VM goes on", async () => {
+  await using vm = await (await Image.fromOci(reference)).start();
+  const disk = place("disk");
+  mkdirSync(disk);
+  await execa("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]);
+  try {
+    await expect(vm.snapshot(join(disk, "snapshot"))).rejects.toBeInstanceOf(NoSpaceError);
+    expect(readdirSync(disk)).toEqual([]);
+  } finally {
+    await execa("umount", [disk]);
+  }
+  expect((await vm.run(["echo", "42"])).stdout).toBe("42\n");
+  await vm.snapshot(place("snapshot"));
+  await using copy = await (await Image.fromSnapshot(place("snapshot"))).start();
+  expect((await copy.run(["echo", "42"])).stdout).toBe("42\n");
 });
 
 describe("a damaged snapshot is refused with the reason", () => {
