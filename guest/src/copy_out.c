@@ -24,6 +24,8 @@
 enum { NAMES_MAX = 1 << 16, VALUE_MAX = 1 << 16 };
 
 static struct segment segments[TAR_SEGMENTS_MAX];
+/* Folders that something is mounted upon are empty. */
+static bool one_file_system;
 
 static void want(int error, const char *doing) {
   if (error) copy_fail(error, doing);
@@ -106,7 +108,7 @@ static void out_folder(int from, const char *name, const struct stat *of, dev_t 
   struct tar_entry entry = {.name = slashed, .of = of, .type = '5'};
   record_xattrs(folder);
   want(tar_header(&entry), "writing the header of");
-  bool below = of->st_dev == parent || !is_pseudo(folder);
+  bool below = of->st_dev == parent || (!one_file_system && !is_pseudo(folder));
   DIR *entries = fdopendir(folder);
   if (!entries) copy_fail(errno, "reading the folder");
   struct dirent *each;
@@ -166,6 +168,7 @@ void copy_out_run(const struct copy_request *request) {
   int error = workload_enter();
   if (error) task_fail(error, STAGE_OTHER, "the workload's root file system is not there: %s", strerror(error));
   copy_begin(request);
+  one_file_system = request->flags & COPY_ONE_FILE_SYSTEM;
   want(tar_begin(&(struct tar_output){.fd = disk, .is_disk = true, .size = size, .goes_on = goes_on}), "preparing to copy");
   snprintf(path, sizeof path, "%s", request->path);
   errno = request->flags & COPY_FOLLOW ? path_follow(path) : 0;

@@ -39,7 +39,7 @@ enum change_flag { CHANGE_PARENTS = 1, CHANGE_RECURSIVE = 2, CHANGE_FORCE = 4, C
 enum list_flag { LIST_RECURSIVE = 1, LIST_FOLLOW = 2, LIST_SELF = 4, LIST_FLAGS = 7 };
 enum watch_flag { WATCH_RECURSIVE = 1, WATCH_FLAGS = 1 };
 enum mount_flag { MOUNT_READ_ONLY = 1, MOUNT_FLAGS = 1, MOUNT_FILE = 2 };
-enum copy_flag { COPY_XATTRS = 1, COPY_FOLLOW = 2, COPY_FLAGS = 3 };
+enum copy_flag { COPY_XATTRS = 1, COPY_FOLLOW = 2, COPY_ONE_FILE_SYSTEM = 4, COPY_FLAGS = 7 };
 enum assemble_flag { ASSEMBLE_KEEPS_LAYER = 1, ASSEMBLE_FLAGS = 1 };
 enum control_operation { CONTROL_SIGNAL = 1, CONTROL_RESIZE, CONTROL_DETACH };
 

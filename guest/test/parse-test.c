@@ -123,7 +123,7 @@ static void test_refusals(void) {
     {KIND_MOUNT, 1, "\xff\xff", 2}, {KIND_MOUNT, 2, "relative", 8}, {KIND_MOUNT, 3, "\4\0\0\0", 4}, {KIND_ASSEMBLE, 65, "relative", 8},
     {KIND_SOCKET, 2, "relative", 8}, {KIND_SOCKET, 1, "\1\0", 2}, {KIND_SOCKET, 3, "\2\0\0\0", 4},
     {KIND_ASSEMBLE, 34, "\0\0", 2},  {KIND_ASSEMBLE, 34, "\0\x40", 2}, {KIND_ASSEMBLE, 34, "\1", 1},
-    {KIND_COPY_IN, 1, "\xff\xff", 2}, {KIND_COPY_IN, 2, "relative", 8}, {KIND_COPY_OUT, 3, "\4\0\0\0", 4}, {KIND_COPY_IN, 5, "/", 1},
+    {KIND_COPY_IN, 1, "\xff\xff", 2}, {KIND_COPY_IN, 2, "relative", 8}, {KIND_COPY_OUT, 3, "\10\0\0\0", 4}, {KIND_COPY_IN, 5, "/", 1},
     {KIND_NETWORK, 1, "\2\0\0\0", 4}, {KIND_NETWORK, 2, "x", 1},   {KIND_ACCEPT, 1, "\x45", 1},       {KIND_ACCEPT, 2, "x", 1},
     {KIND_CONNECT, 1, "\0\0", 2},     {KIND_CONNECT, 2, "\1\2", 2}, {KIND_CONNECT_UDP, 1, "\1", 1},   {KIND_CONNECT_UDP + 1, 1, "x", 1},
   };

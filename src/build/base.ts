@@ -69,7 +69,7 @@ export function emptyDocument({ os, architecture, variant }: Platform): ImageCon
 export async function openBase(text: string, platform: Platform, options: BaseOptions): Promise<Base> {
   const folder = isName(text) ? namedFolder(text, options.snapshotsDir) : undefined;
   if (folder !== undefined && (await isThere(join(folder, METADATA_FILE)))) {
-    return snapshotState(text, await readMetadata(folder), platform);
+    return checkedSnapshot(text, await readMetadata(folder), platform);
   }
   const { pull, registryAuth, signal } = options;
   await using content = await openImage(text, { platform, pull, registryAuth, signal });
@@ -79,16 +79,22 @@ export async function openBase(text: string, platform: Platform, options: BaseOp
   return baseOf(content.config, await ensureLayers(content, options));
 }
 
-async function snapshotState(name: string, metadata: SnapshotMetadata, platform: Platform): Promise<Base> {
+function checkedSnapshot(name: string, metadata: SnapshotMetadata, platform: Platform): Promise<Base> {
   if (metadata.captured) {
     throw new UsageError(`the snapshot ${name} holds a guest that had run, whose files are in its memory`, {
       hint: `Begin with ${metadata.reference}, or with a snapshot that was baked without a warm-up.`,
     });
   }
-  const own = metadata.platform === undefined ? hostPlatform() : parsePlatform(metadata.platform);
+  const own = platformOf(metadata);
   if (!isFor(platform, own)) {
     throw new UsageError(`the snapshot ${name} is for ${formatPlatform(own)}, not for ${formatPlatform(platform)}`);
   }
+  return snapshotBase(name, metadata);
+}
+
+/** The image that a snapshot was baked from. */
+export async function snapshotBase(name: string, metadata: SnapshotMetadata): Promise<Base> {
+  const own = platformOf(metadata);
   const layers = await Promise.all(
     metadata.layers.map(async ({ path, diffId }): Promise<StoredLayer> => {
       const { size } = await stat(path);
@@ -109,6 +115,10 @@ async function snapshotState(name: string, metadata: SnapshotMetadata, platform:
   };
   const document: ImageConfig = { ...emptyDocument(own), created: metadata.createdAt, config };
   return { state: { platform: own, config, layers, history: [], createdAt: metadata.createdAt }, document };
+}
+
+function platformOf({ platform }: SnapshotMetadata): Platform {
+  return platform === undefined ? hostPlatform() : parsePlatform(platform);
 }
 
 const NO_CONFIG = parseImageConfig(

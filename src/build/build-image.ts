@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Writable } from "node:stream";
 import {
   type BuildScope,
@@ -47,7 +47,10 @@ export interface BuiltImage {
 export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
   namesOf(options);
   return whenBuilt(options, async (state, { total, cached }) => {
-    const result = await bakeResult(await openRuntime(options), state, options);
+    const result = await bakeResult(await openRuntime(options), state, {
+      ...options,
+      reference: `dockerfile:${resolve(options.context)}`,
+    });
     return { ...result, steps: { total, cached } };
   });
 }

@@ -15,6 +15,8 @@ export interface ImageState {
   /** Those that have content, from the lowest to the highest. */
   layers: readonly StoredLayer[];
   history: readonly History[];
+  /** Who made it, where that was said. */
+  author?: string | undefined;
   /** When its newest part was made. What is found again keeps its time, so that the same build gives the same image. */
   createdAt: string;
 }
@@ -49,10 +51,11 @@ export function withConfig(state: ImageState, config: ContainerConfig, createdBy
 
 /** The OCI configuration of an image, and the digest of its bytes, which is the image's id. */
 export function imageDocument(state: ImageState): { document: Record<string, unknown>; digest: string } {
-  const { platform, config, layers, history, createdAt } = state;
+  const { platform, config, layers, history, author, createdAt } = state;
   const { variant } = platform;
   const document = {
     created: createdAt,
+    ...(author === undefined ? {} : { author }),
     architecture: platform.architecture,
     os: platform.os,
     ...(variant === undefined ? {} : { variant }),

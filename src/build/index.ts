@@ -1,4 +1,5 @@
 export { type BuiltImage, buildImage, type ExportedBuild, type ExportOptions, exportBuild } from "./build-image.js";
+export { type CommitOptions, type CommittableVm, type CommittedImage, commitVm } from "./commit.js";
 export { parseBuildContext } from "./contexts.js";
 export type { BuildEvent, OnBuild, OutputEvent, StepEvent, WarningEvent } from "./events.js";
 export type { FailedCommand, ShellOptions } from "./failed-command.js";

@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import { UsageError } from "../errors.js";
 import { type BakeSource, bakeOnce, checkName, Image, nameOfFolder, runConfigurationOf } from "../image/index.js";
 import type { Runtime } from "../machine/index.js";
@@ -10,11 +9,18 @@ import type { BuildOptions } from "./options.js";
 /** As many as a guest can stack, with room for what a later build adds. */
 const MOST_LAYERS = 250;
 
+/** How a result is baked. */
+interface ResultOptions
+  extends Pick<BuildOptions, "names" | "memoryMiB" | "vcpus" | "snapshotsDir" | "signal" | "onProgress"> {
+  /** What the image was made of. */
+  reference: string;
+}
+
 /** Bakes a built image under each of its names, so that its microVMs start at once. */
 export async function bakeResult(
   runtime: Runtime,
   state: ImageState,
-  options: BuildOptions,
+  options: ResultOptions,
 ): Promise<{ image: Image; id: string; names: string[] }> {
   const { document, digest } = imageDocument(state);
   const layers = [...state.layers];
@@ -24,7 +30,7 @@ export async function bakeResult(
     });
   }
   const source: BakeSource = {
-    reference: `dockerfile:${resolve(options.context)}`,
+    reference: options.reference,
     manifestDigest: digest,
     platform: formatPlatform(state.platform),
     config: runConfigurationOf({ config: state.config }, {}),

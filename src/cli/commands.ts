@@ -111,6 +111,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./snapshot.js")).snapshotCommand(),
   },
   {
+    name: "commit",
+    description: "make an image of the files that a VM has now; prints its name",
+    load: async () => (await import("./commit.js")).commitCommand(),
+  },
+  {
     name: "rm",
     description: "remove what is kept of VMs that have ended: their record and their output",
     load: async () => (await import("./rm.js")).rmCommand(),

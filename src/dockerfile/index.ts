@@ -1,4 +1,5 @@
 export { type AddSource, addSource } from "./add-source.js";
+export { applyChanges } from "./apply-changes.js";
 export {
   type BuildScope,
   buildScope,

@@ -6,7 +6,7 @@ import { checkedPath, fileError } from "./files.js";
 import type { Link } from "./link.js";
 
 const KIND = { in: 49, out: 50 } as const;
-const FLAG = { xattrs: 1, follow: 2 } as const;
+const FLAG = { xattrs: 1, follow: 2, oneFileSystem: 4 } as const;
 const CONTROL_SIGNAL = 1;
 const SIGTERM = 15;
 const FIGURES_BYTES = 16;
@@ -55,6 +55,8 @@ export interface CopyOutRequest {
   name: string;
   /** Whether the path is followed if it is a symbolic link. */
   follows: boolean;
+  /** Leaves out what is mounted below it. */
+  oneFileSystem?: boolean | undefined;
 }
 
 /** Gives the archive's length, too. Rejects as {@link copyIn}. */
@@ -64,7 +66,8 @@ export async function copyOut(
   options: CopyOptions,
 ): Promise<CopyFigures & { length: number }> {
   const fields = new FieldWriter().kind(KIND.out).u16(1, request.lun).string(2, checkedPath(request.path));
-  fields.u32(3, request.follows ? FLAG.follow : 0).string(5, checkedPath(request.name));
+  const flags = (request.follows ? FLAG.follow : 0) | (request.oneFileSystem ? FLAG.oneFileSystem : 0);
+  fields.u32(3, flags).string(5, checkedPath(request.name));
   const { length, ...figures } = await runCopy(link, fields.toBuffer(), { verb: "copy", path: request.path }, options);
   if (length === undefined) throw new VmError("the guest did not say how long the archive of the copy is");
   return { ...figures, length };

@@ -203,7 +203,7 @@ export class Vm implements AsyncDisposable {
   /** The same as {@link copyOut} as a tar archive, as the guest wrote it: whoever unpacks it takes care. */
   async copyOutArchive(
     guestPath: string,
-    options: Pick<CopyOutOptions, "followSymlinks" | "maxBytes" | "onProgress" | "signal"> = {},
+    options: Pick<CopyOutOptions, "followSymlinks" | "oneFileSystem" | "maxBytes" | "onProgress" | "signal"> = {},
   ): Promise<Readable> {
     return copyOutArchive(this.#machine, this.#copyPath(guestPath), options);
   }

@@ -35,6 +35,8 @@ export interface CopyOutOptions extends ExtractOptions {
   followSymlinks?: boolean;
   /** Makes the folders above the destination that are missing. */
   createParents?: boolean;
+  /** Leaves out what is mounted below the path; folders that it is mounted upon are there, and empty. */
+  oneFileSystem?: boolean;
   /** The most that the guest may write for it, in bytes; by default nine tenths of what is free on the disk of the home folder. */
   maxBytes?: number;
   onProgress?: (progress: CopyProgress) => void;
@@ -79,7 +81,7 @@ async function archiveOf(
   machine: Machine,
   guestPath: string,
   name: string,
-  { followSymlinks, maxBytes, onProgress, signal }: CopyOutOptions,
+  { followSymlinks, oneFileSystem, maxBytes, onProgress, signal }: CopyOutOptions,
 ): Promise<Archive> {
   const { run } = home();
   const disk = await openScratch(run, COPY_DISK);
@@ -87,7 +89,7 @@ async function archiveOf(
     const limit = await makeDisk(disk.path, maxBytes);
     await using lent = await machine.lendDisk(disk.path, { writable: true });
     const follows = (followSymlinks ?? false) || /\/\.?$/.test(guestPath);
-    const request = { lun: lent.lun, path: trimmed(guestPath), name, follows };
+    const request = { lun: lent.lun, path: trimmed(guestPath), name, follows, oneFileSystem };
     const { length } = await machine.agent.copyOut(request, {
       signal,
       onProgress: onProgress && ((figures) => onProgress({ phase: "packing", ...figures })),
