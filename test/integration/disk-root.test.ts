@@ -1,4 +1,6 @@
-import { readdirSync, statSync, truncateSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readdirSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { bundleImage, CacheInvalidError, Image, saveImage, UsageError, type Vm } from "../../src/index.js";
@@ -89,14 +91,34 @@ test("a snapshot is the disk as it was at one moment, though the VM goes on to w
   writer.kill("SIGKILL");
 });
 
-test("a VM of a pool has nothing of what the one before it wrote", async () => {
+test("a VM of a pool has nothing of what the one before it wrote, not even on the bare disk", async () => {
   await using pool = image.pool({ max: 1 });
+  const secret = randomBytes(12).toString("hex");
+  // Where the groups of blocks begin, in which the first files are.
+  const search = `cd /sys/class/block; for d in *; do [ $(cat $d/size) = ${DISK_MIB * 2048} ] && number=$(cat $d/dev); done
+    mknod /dev/own b \${number%:*} \${number#*:}; for at in 0 128 256 384; do dd if=/dev/own bs=1M skip=$at count=32 2>/dev/null; done | tr -d '\\0' | grep -c ${secret}`;
   {
     await using vm = await pool.acquire();
-    expect(await sh(vm, "echo secret > /secret; cat /secret")).toBe("secret\n");
+    await sh(vm, `i=0; while [ $i -lt 1000 ]; do echo ${secret}; i=$((i+1)); done > /secret; sync`);
+    expect(Number(await sh(vm, search))).toBeGreaterThan(500);
   }
   await using vm = await pool.acquire();
   expect(await sh(vm, "ls /secret")).toContain("No such file");
+  expect(await sh(vm, search)).toBe("0\n");
+});
+
+test.runIf(process.getuid?.() === 0)("a full disk of the host is an error in the guest, which goes on", async () => {
+  using other = freshHome();
+  const run = join(other.path, "run");
+  mkdirSync(run);
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=16m", "supermachine-test", run]);
+  try {
+    await using vm = await (await Image.fromSnapshot(image.snapshotPath)).start();
+    const log = await sh(vm, "head -c 40m /dev/urandom > /large; sync; dmesg | grep -c 'error'; rm /large; echo works");
+    expect(log).toMatch(/^[1-9]\d*\nworks\n$/);
+  } finally {
+    execFileSync("umount", ["--lazy", run]);
+  }
 });
 
 test("the disk goes along into a bundle and into an artifact, and is used in another home", async () => {
