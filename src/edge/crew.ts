@@ -24,6 +24,7 @@ export class Crew {
   readonly #events: CrewEvents;
   readonly #ready = new Set<Worker>();
   readonly #starting = new Map<AbortController, Promise<void>>();
+  /** Workers that are being ended, and starts that were given up. */
   readonly #stopping = new Set<Promise<void>>();
   #wanted = 0;
   #nextId = 1;
@@ -63,9 +64,14 @@ export class Crew {
     if (count > 0) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const abort of this.#starting.keys()) abort.abort(new Error("no worker is needed any more"));
+    for (const [abort, started] of this.#starting) {
+      abort.abort(new Error("no worker is needed any more"));
+      // The next ones need not wait for its end.
+      this.#starting.delete(abort);
+      this.#untilStopped(started);
+    }
     for (const worker of this.#ready) this.#stop(worker, new Error("the service stops"));
-    await Promise.all([...this.#starting.values(), ...this.#stopping]);
+    await Promise.all(this.#stopping);
   }
 
   #fill(): void {
@@ -140,7 +146,10 @@ export class Crew {
 
   #stop(worker: Worker, reason: Error): void {
     this.#ready.delete(worker);
-    const stopped = worker.stop(reason);
+    this.#untilStopped(worker.stop(reason));
+  }
+
+  #untilStopped(stopped: Promise<void>): void {
     this.#stopping.add(stopped);
     void stopped.finally(() => this.#stopping.delete(stopped));
   }

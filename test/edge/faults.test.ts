@@ -122,6 +122,55 @@ test("workers that cannot be started: 503 says why and when to come again", asyn
   await expect.poll(async () => (await fetch(edge.url())).status, { timeout: 10_000 }).toBe(200);
 });
 
+test("a request that comes while a start is given up gets a worker all the same", async () => {
+  const source = numbered();
+  let starts = 0;
+  let giveUp = (): void => undefined;
+  // The second of the two takes its time, and more of it to notice that it is not wanted any more.
+  source.beforeStart = async (signal) => {
+    if (++starts !== 2) return;
+    await once(signal, "abort");
+    await new Promise<void>((resolve) => {
+      giveUp = resolve;
+    });
+    signal.throwIfAborted();
+  };
+  await using edge = await HttpEdge.listen({ port: 0 });
+  edge.add("web", source, { workers: 2, idleTimeoutMs: 1_500 });
+  await expect.poll(() => starts).toBe(2);
+  await expect.poll(() => edge.health().services[0]?.state).toBe("asleep");
+  expect(await (await fetch(edge.url())).text()).toBe("worker 1");
+  giveUp();
+});
+
+test("an edge that closes while a worker is started waits for the end of that", async () => {
+  const source = numbered();
+  let arrive = (): void => undefined;
+  source.beforeStart = () =>
+    new Promise<void>((resolve) => {
+      arrive = resolve;
+    });
+  const edge = await HttpEdge.listen({ port: 0 });
+  edge.add("web", source);
+  const asked = fetch(edge.url());
+  await expect.poll(() => edge.health().services[0]?.queue.waiting).toBe(1);
+  let isClosed = false;
+  const closed = edge.close({ graceMs: 0 }).then(() => {
+    isClosed = true;
+  });
+  expect(
+    await asked.then(
+      ({ status }) => status,
+      () => "cut off",
+    ),
+  ).toSatisfy((end) => end === 503 || end === "cut off");
+  expect(isClosed).toBe(false);
+  // It did not hear that nobody wants it.
+  arrive();
+  await closed;
+  expect([source.closed, source.workers.map(({ stopped }) => stopped)]).toEqual([true, [true]]);
+});
+
 test("headers that do not come in time, are too large or no HTTP are answered and cut off", async () => {
   await using edge = await edgeOf(numbered(), { headersTimeoutMs: 300, maxHeaderBytes: 4_096 });
   const slow = await raw(edge, "GET / HTTP/1.1\r\nHost: x\r\nX-Slow:");
