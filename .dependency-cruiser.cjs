@@ -74,7 +74,7 @@ module.exports = {
     mayOnlyUse("doctor", ["assets", "engine", "machine", "store"]),
     mayOnlyUse("maintenance", ["assets", "build", "image", "machine", "memory", "oci", "rootfs", "store"]),
     mayOnlyUse("daemon", ["edge", "guest", "image", "mounts", "network", "store", "vm", "volumes"]),
-    mayOnlyUse("edge", ["image", "network", "store", "vm"]),
+    mayOnlyUse("edge", ["guest", "image", "network", "store", "vm"]),
     mayOnlyUse("build", [
       "dockerfile",
       "engine",

@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { type HttpEdge, Image, serve, type Vm } from "../src/index.js";
 import { servicesImage } from "../test/support/images.js";
@@ -8,6 +9,9 @@ const run = promisify(execFile);
 const CONNECTIONS = 16;
 const SECONDS = 2;
 const RIVAL = "nginx through vm.exposeTcp";
+const CLI = join(import.meta.dirname, "../dist/cli/main.js");
+const NGINX = ["mkdir -p /var/log/nginx; exec nginx -g 'daemon off;'"];
+const DETACHED = "bench-detached";
 
 await main();
 
@@ -15,7 +19,7 @@ await main();
 async function main(): Promise<void> {
   const { archive } = await servicesImage();
   const image = await Image.fromOci(`oci-archive:${archive}`, {
-    entrypoint: ["sh", "-c", "mkdir -p /var/log/nginx; exec nginx -g 'daemon off;'"],
+    entrypoint: ["sh", "-c", ...NGINX],
     ...{ cmd: [], ready: "listener", guestPort: 80 },
   });
   const vms: Vm[] = [];
@@ -28,6 +32,7 @@ async function main(): Promise<void> {
   await throughput(edge.url(), direct, vm.isolation);
   await latency(edge.url(), direct, vm.isolation);
   await wake(image, vm.isolation);
+  await detached(`oci-archive:${archive}`, vm.isolation);
 }
 
 /** wrk counts; fewer is better in a table of times, so this is the time of a request while all connections are busy. */
@@ -75,6 +80,32 @@ async function wake(image: Image, isolation: string): Promise<void> {
     ],
   });
   await edge.close({ graceMs: 0 });
+}
+
+/** The built command line, until it has printed the address, and one request: what a user waits for. */
+async function detached(reference: string, isolation: string): Promise<void> {
+  const command = async (...args: string[]) => (await run(process.execPath, [CLI, ...args])).stderr;
+  const remove = async () => void (await command("rm", "--force", DETACHED).catch(() => undefined));
+  const options = ["--name", DETACHED, "--http-port", "0", "-p", "80", "--entrypoint", "sh"];
+  await benchmark({
+    name: "edge-detached",
+    title: `A detached run of an image that is baked, isolation ${isolation}`,
+    cases: [
+      {
+        name: "until its first answer",
+        target: 400,
+        before: remove,
+        run: async () => {
+          const said = await command("run", "-q", "-d", ...options, reference, "--", "-c", ...NGINX);
+          const [, port] = /localhost:(\d+) is port/.exec(said) ?? [];
+          const answer = await fetch(`http://127.0.0.1:${port}/`);
+          if (answer.status !== 200) throw new Error(await answer.text());
+          await answer.text();
+        },
+      },
+    ],
+  });
+  await remove();
 }
 
 async function asleep(

@@ -2,10 +2,14 @@
 // would be 350; and so do the libraries that are bundled with them. Their licenses are put beside them.
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 
-/** One has a binary for each platform; the others are large and loaded by few commands. */
-const NOT_BUNDLED = ["fs-native-extensions", "execa", "undici"];
+/** One has a binary for each platform; the others are large and loaded by few commands. A part of one that is named as such is bundled. */
+const NOT_BUNDLED = /^(fs-native-extensions|execa|undici)$/;
+const notBundled: Plugin = {
+  name: "not-bundled",
+  setup: ({ onResolve }) => onResolve({ filter: NOT_BUNDLED }, ({ path }) => ({ path, external: true })),
+};
 const MAIN = "dist/cli/main.js";
 /** Libraries in CommonJS call it for Node's own modules. */
 const REQUIRE = `import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);`;
@@ -24,7 +28,7 @@ const { metafile } = await build({
   sourcemap: true,
   // Names of classes are a part of the interface: those of errors.
   keepNames: true,
-  external: NOT_BUNDLED,
+  plugins: [notBundled],
   banner: { js: REQUIRE },
   metafile: true,
   logLevel: "warning",

@@ -20,7 +20,7 @@ parts nearly vanish.
 /** The order of the page. */
 const ORDER = [
   ...["restore", "pool-1", "pool-4", "pool-16", "pool-burst", "pool-memory", "fork", "snapshot", "exec", "streams"],
-  ...["network", "connections", "network-latency", "edge-throughput", "edge-latency", "edge-wake"],
+  ...["network", "connections", "network-latency", "edge-throughput", "edge-latency", "edge-wake", "edge-detached"],
   ...["copy-in-large", "copy-out-large", "copy-in-small", "copy-out-small", "io", "layers", "pull"],
 ];
 

@@ -88,7 +88,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "resume",
     description: "let paused VMs go on",
-    load: async () => (await import("./pause.js")).resumeCommand(),
+    load: async () => (await import("./pause.js")).resumeCommand("resume"),
+  },
+  {
+    name: "unpause",
+    description: "the same as resume, by docker's word",
+    load: async () => (await import("./pause.js")).resumeCommand("unpause"),
   },
   {
     name: "start",

@@ -61,8 +61,8 @@ export function servedOf(
   const all = [httpPort, workersPerSnapshot, idleTimeout, answerTimeout, cert, key, autogen, serverReady, accessLog];
   if (all.every((each) => each === undefined)) return undefined;
   if (flags.interactive || flags.tty) throw new UsageError("a server that is served has nobody for -i and -t");
-  if (flags.detach && (accessLog || httpPort === 0))
-    throw new UsageError("--access-log and --http-port 0 are for the foreground", {
+  if (flags.detach && accessLog)
+    throw new UsageError("--access-log is for the foreground", {
       hint: "`supermachine logs --router` shows the requests of a VM in the background.",
     });
   if ((cert === undefined) !== (key === undefined))

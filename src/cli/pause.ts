@@ -14,11 +14,11 @@ export function pauseCommand(): Command {
     });
 }
 
-/** `supermachine resume`: lets paused VMs go on. */
-export function resumeCommand(): Command {
-  return new Command("resume")
+/** `supermachine resume`, and `unpause` as docker has it: lets paused VMs go on. */
+export function resumeCommand(name: "resume" | "unpause"): Command {
+  return new Command(name)
     .argument("[target...]", "VMs' names or beginnings of them, ports or images; without one, the only VM")
-    .addHelpText("after", "\nExample:\n  supermachine resume web")
+    .addHelpText("after", `\nExample:\n  supermachine ${name} web`)
     .action(async (targets: string[]) => {
       for (const vm of await findVms(targets)) {
         await vm.resume();

@@ -40,11 +40,9 @@ export async function runDetached(image: Image, flags: DetachFlags, workload: Wo
     ready: { ...(readyPort !== undefined && { port: readyPort }), path, ...(timeoutMs !== undefined && { timeoutMs }) },
     ...(flags.stopGrace !== undefined && { graceMs: flags.stopGrace * 1_000 }),
   });
-  tellPorts((await vm.inspect()).ports ?? []);
-  if (edge) {
-    const url = `${edge.tls ? "https" : "http"}://${vm.name}.localhost:${edge.port}`;
-    process.stderr.write(`supermachine: ${url} is port ${readyPort} of the image\n`);
-  }
+  const { ports = [], http } = await vm.inspect();
+  tellPorts(ports);
+  if (http) process.stderr.write(`supermachine: ${http.url} is port ${http.guestPort} of the image\n`);
   process.stdout.write(`${vm.name}\n`);
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ExecTimeoutError } from "../errors.js";
-import type { RunOptions, RunResult } from "../vm/index.js";
+import type { RunOptions, RunResult, Vm } from "../vm/index.js";
+import type { SupervisorSpec } from "./supervisor-spec.js";
 
 /** While the workload starts, it is asked more often than it is later, so that it is known soon to be well. */
 const STARTING_INTERVAL_MS = 1_000;
@@ -37,6 +38,18 @@ export interface Monitored {
   run(argv: readonly string[], options: RunOptions): Promise<RunResult>;
   /** A VM that stands still is left alone. */
   isPaused(): boolean;
+}
+
+/** Watches the health of the workload in a VM, as it was told how; nothing where it has no check. */
+export function monitorHealth(
+  vm: Vm,
+  { health: check, env, cwd, user }: SupervisorSpec,
+  onCheck: (health: Health) => void,
+): HealthMonitor | undefined {
+  if (!check) return undefined;
+  const how = { env, ...(cwd !== undefined && { cwd }), ...(user !== undefined && { user }) };
+  const run = (argv: readonly string[], options: RunOptions) => vm.run(argv, { ...how, ...options });
+  return new HealthMonitor({ check, run, isPaused: () => vm.paused }, onCheck);
 }
 
 /** Asks a workload again and again how it is, until it is disposed of. */

@@ -1,6 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { setTimeout as sleep } from "node:timers/promises";
-import { type EdgeWorker, formatAccess, HttpEdge, type WorkerSource } from "../edge/index.js";
+import { type EdgeWorker, formatAccess, HttpEdge, reach, type WorkerSource } from "../edge/index.js";
 import { VmError } from "../errors.js";
 import type { Image } from "../image/index.js";
 import type { LogFile } from "./log-file.js";
@@ -9,7 +8,6 @@ import { type Running, startWorkload } from "./start-workload.js";
 import type { Supervisor } from "./supervisor.js";
 import type { EdgeSpec, SupervisorSpec } from "./supervisor-spec.js";
 
-const POLL_MS = 20;
 const READY_MS = 60_000;
 
 /** What an edge in front of a supervised VM needs. */
@@ -42,7 +40,7 @@ export async function openServiceEdge(supervised: Supervised, edge: EdgeSpec, si
     opened.add(spec.name, workersOf(supervised, edge), { workers, idleTimeoutMs, answerTimeoutMs });
     await opened.untilReady(signal);
     const url = opened.url(spec.name);
-    await supervisor.served({ url, hostPort: opened.port, guestPort: edge.guestPort });
+    supervisor.served({ url, hostPort: opened.port, guestPort: edge.guestPort });
     supervisor.drain = async (graceMs) => {
       await opened.drain({ graceMs });
       // The other VMs end while the supervisor's own does.
@@ -58,7 +56,7 @@ export async function openServiceEdge(supervised: Supervised, edge: EdgeSpec, si
 /** The first one is the supervisor's own VM, which that starts again, and lets sleep; the others are started here. */
 function workersOf(supervised: Supervised, edge: EdgeSpec): WorkerSource {
   const { spec, image, supervisor, output } = supervised;
-  const gone = new WeakSet<Running>();
+  let former: Running | undefined;
   let lent: object | undefined;
   const startOwn = async (signal: AbortSignal): Promise<EdgeWorker> => {
     const loan = {};
@@ -68,16 +66,17 @@ function workersOf(supervised: Supervised, edge: EdgeSpec): WorkerSource {
     };
     try {
       await supervisor.wake();
-      const own = await untilRunning(supervisor, gone, signal);
-      const worker = await workerOf(own, edge.guestPort, signal);
-      void worker.ended.then(() => {
-        gone.add(own);
+      const own = await supervisor.next(former, signal);
+      const gone = () => {
+        former = own;
         end();
-      });
+      };
+      own.workload.wait().then(gone, gone);
+      const worker = await workerOf(own, edge.guestPort, signal);
       const stop = async () => {
         end();
         // One that ended by itself is the supervisor's to start again.
-        if (!gone.has(own)) await supervisor.sleep().catch(() => undefined);
+        if (former !== own) await supervisor.sleep().catch(() => undefined);
       };
       return { ...worker, stop };
     } catch (error) {
@@ -98,22 +97,9 @@ function workersOf(supervised: Supervised, edge: EdgeSpec): WorkerSource {
       throw error;
     }
   };
-  return { start: (signal) => (lent ? startOther(signal) : startOwn(signal)), close: async () => undefined };
-}
-
-/** The VM that the supervisor runs, once it is none that is known to have ended. @throws VmError when there will be none */
-async function untilRunning(supervisor: Supervisor, gone: WeakSet<Running>, signal: AbortSignal): Promise<Running> {
-  let isOver = false;
-  void supervisor.over.then(() => {
-    isOver = true;
-  });
-  for (;;) {
-    signal.throwIfAborted();
-    const { running } = supervisor;
-    if (running && !gone.has(running)) return running;
-    await sleep(POLL_MS, undefined, { signal });
-    if (isOver) throw new VmError("its command has ended");
-  }
+  // What sleeps is woken sooner by a spare.
+  const reserve = edge.idleTimeoutMs === undefined ? undefined : image.pool({ keepSpare: true });
+  return { start: (signal) => (lent ? startOther(signal) : startOwn(signal)), close: async () => reserve?.close() };
 }
 
 async function workerOf({ vm, workload }: Running, port: number, signal: AbortSignal) {
@@ -121,9 +107,9 @@ async function workerOf({ vm, workload }: Running, port: number, signal: AbortSi
     ({ exitCode }) => new VmError(`its command ended with exit code ${exitCode}`),
     (error: Error) => error,
   );
-  await Promise.race([
-    vm.waitForPort(port, { timeoutMs: READY_MS, signal }),
+  const connect = await Promise.race([
+    reach(vm, port, { timeoutMs: READY_MS, signal }),
     ended.then((error) => Promise.reject(error)),
   ]);
-  return { ended, connect: (abort?: AbortSignal) => vm.connect(port, abort ? { signal: abort } : {}) };
+  return { ended, connect };
 }

@@ -8,8 +8,6 @@ export interface Running {
   vm: Vm;
   workload: VmProcess;
   startedAt: number;
-  /** How often the guest had run out of memory by then. */
-  oomKills: number;
 }
 
 /** Whether the workload runs in the snapshot already, and goes on instead of being started. */
@@ -37,7 +35,7 @@ export async function startWorkload(
         ? await vm.attach(image.workloadPid)
         : await vm.start({ ...changes, keepOutput: true });
     vm.adoptWorkload(workload);
-    return { vm, workload, startedAt: Date.now(), oomKills: await oomKills(vm) };
+    return { vm, workload, startedAt: Date.now() };
   } catch (error) {
     await vm[Symbol.asyncDispose]();
     throw error;

@@ -45,7 +45,7 @@ export async function supervise(wanted: SupervisorSpec, onStarted: () => void, s
     await supervisor.untilReady(first, signal);
     const supervised = { spec, image, supervisor, output: log, router: new LogFile(router) };
     await using _edge = spec.edge && (await openServiceEdge(supervised, spec.edge, signal));
-    await writeSpec(supervisor.spec);
+    await Promise.all([writeSpec(supervisor.spec), supervisor.recorded()]);
     kept = !spec.remove;
     onStarted();
     await supervisor.over;

@@ -4,7 +4,8 @@ import { EgressPolicySchema, PublishSchema } from "../network/index.js";
 const Milliseconds = v.pipe(v.number(), v.minValue(0));
 
 const Edge = v.object({
-  port: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)),
+  /** 0 for any that is free. */
+  port: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65_535)),
   workers: v.optional(v.number()),
   guestPort: v.pipe(v.number(), v.integer()),
   idleTimeoutMs: v.optional(v.number()),

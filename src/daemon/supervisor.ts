@@ -1,19 +1,20 @@
+import { EventEmitter, once } from "node:events";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { VmError } from "../errors.js";
 import type { Image } from "../image/index.js";
-import type { EgressEvent } from "../network/index.js";
-import { type ExitStatus, imageCommand, type RunOptions, type Vm } from "../vm/index.js";
-import { EventLimit, recordEvent, type VmEvent, type VmEventDetails } from "./events.js";
+import type { ExitStatus, Vm } from "../vm/index.js";
+import { endWorkload } from "./end-workload.js";
 import { serveExec } from "./exec-server.js";
-import { HealthMonitor } from "./health-monitor.js";
+import { monitorHealth } from "./health-monitor.js";
+import { Journal } from "./journal.js";
+import { newRecord, startOf } from "./new-record.js";
 import type { OutputLog } from "./output-log.js";
 import { untilReady } from "./readiness.js";
-import { type VmRecord, writeRecord } from "./record.js";
+import type { VmRecord } from "./record.js";
 import { Restarts } from "./restart-policy.js";
 import { Slumber } from "./slumber.js";
-import { oomKills, type Running, startWorkload } from "./start-workload.js";
-import { parseSignal } from "./stop-signal.js";
+import { goesOn, oomKills, type Running, startWorkload } from "./start-workload.js";
 import type { SupervisorSpec } from "./supervisor-spec.js";
 
 /** After the workload's own end: for the guest to write back what it holds. */
@@ -27,17 +28,19 @@ export class Supervisor {
   readonly #log: OutputLog;
   readonly #restarts: Restarts;
   readonly #stop = new AbortController();
-  readonly #egress = new EventLimit();
+  readonly #journal: Journal;
   readonly #slumber = new Slumber();
+  readonly #changes = new EventEmitter();
   #spec: SupervisorSpec;
   #graceMs: number;
   #stoppedAt: number | undefined;
   #running: Running | undefined;
-  #record: VmRecord;
-  #written: Promise<void> = Promise.resolve();
   #isReady = false;
+  /** How often processes had been ended for want of memory in the snapshot, as far as is known. */
+  #oomKills = 0;
   /** A SIGKILL was asked for: it is not started again, as with docker. */
   #letEnd = false;
+  #isOver = false;
   #over: Promise<void> | undefined;
   /** Lets what is served come to its end, for at most so many milliseconds, before the workload hears of its own. */
   drain: ((graceMs: number) => Promise<void>) | undefined;
@@ -48,17 +51,11 @@ export class Supervisor {
     this.#log = log;
     this.#restarts = new Restarts(spec.restart);
     this.#graceMs = spec.graceMs;
-    const { name, labels, remove, graceMs, stopSignal } = spec;
-    this.#record = {
-      ...{ name, labels, remove, graceMs, stopSignal, status: "starting", pid: process.pid, restarts: 0 },
-      ...{ createdAt: new Date().toISOString(), image: spec.image ?? image.name, reference: image.reference },
-      ...{ snapshotPath: image.snapshotPath, memoryMiB: image.memoryMiB, vcpus: image.vcpus },
-      command: spec.command ?? imageCommand(image.config, spec),
-    };
+    this.#journal = new Journal(newRecord(image, spec), () => log.lostBytes);
   }
 
   get record(): VmRecord {
-    return { ...this.#record, ...(this.#log.lostBytes > 0 && { lostOutputBytes: this.#log.lostBytes }) };
+    return this.#journal.record;
   }
 
   /** How long the workload has to end now. Requests that never end leave it a moment of its own all the same. */
@@ -81,7 +78,7 @@ export class Supervisor {
   async start(signal?: AbortSignal): Promise<Running> {
     const first = await this.#startVm(signal);
     // The same ones after a restart.
-    this.#spec = { ...this.#spec, publish: this.#record.ports ?? [] };
+    this.#spec = { ...this.#spec, publish: this.record.ports ?? [] };
     return first;
   }
 
@@ -92,11 +89,14 @@ export class Supervisor {
   async untilReady(first: Running, signal?: AbortSignal): Promise<void> {
     this.#over = this.#run(first);
     const { name, ready, restart } = this.#spec;
+    const isRunning = goesOn(this.#image, this.#spec);
     const service = {
-      ...{ name, ready, isRestarted: restart.when !== "no", vm: () => this.#running?.vm },
-      ...{ ended: this.#over.then(() => this.#record), lastWords: () => this.#log.lastWords },
+      ...{ name, ready, isRunning, isRestarted: restart.when !== "no", vm: () => this.#running?.vm },
+      ...{ ended: this.#over.then(() => this.record), lastWords: () => this.#log.lastWords },
     };
     try {
+      // Who wants to be told of what fails at once waits a while anyway.
+      if (!ready) await this.#countOomKills();
       await untilReady(service, signal);
     } catch (error) {
       this.stop(0);
@@ -104,13 +104,23 @@ export class Supervisor {
       throw error;
     }
     this.#isReady = true;
-    if (this.#record.status === "starting") await this.#note({ status: "running" });
-    if (ready) this.#tell("ready");
+    // Not before: in a guest that was just restored, reading a file takes as long as the whole start.
+    if (ready) void this.#countOomKills();
+    if (this.record.status === "starting") void this.#journal.note({ status: "running" });
+    if (ready) this.#journal.tell("ready");
   }
 
   /** Notes where its HTTP server is reached on the host. */
-  async served(http: NonNullable<VmRecord["http"]>): Promise<void> {
-    await this.#note({ http });
+  served(http: NonNullable<VmRecord["http"]>): void {
+    const { edge } = this.#spec;
+    // The same one when it is started again.
+    if (edge) this.#spec = { ...this.#spec, edge: { ...edge, port: http.hostPort } };
+    void this.#journal.note({ http });
+  }
+
+  /** Resolves when what is known is on the disk, if that takes it. */
+  recorded(): Promise<void> {
+    return this.#journal.written();
   }
 
   /** Ends the workload and all that follows: the stop signal, and SIGKILL after the grace. */
@@ -118,7 +128,7 @@ export class Supervisor {
     if (this.#stop.signal.aborted) return;
     this.#graceMs = graceMs;
     this.#stoppedAt = Date.now();
-    if (this.#running || this.#slumber.isAsleep) this.#tell("stop");
+    if (this.#running || this.#slumber.isAsleep) this.#journal.tell("stop");
     this.#stop.abort();
     void this.#slumber.wake().catch(() => undefined);
   };
@@ -152,7 +162,7 @@ export class Supervisor {
       this.#letEnd = true;
       await this.resume();
     }
-    this.#tell("kill", { signal });
+    this.#journal.tell("kill", { signal });
     workload.kill(signal);
   }
 
@@ -160,24 +170,24 @@ export class Supervisor {
     const { vm } = this.current();
     if (vm.paused) return;
     await vm.pause();
-    await this.#note({ status: "paused" });
-    this.#tell("pause");
+    await this.#journal.note({ status: "paused" });
+    this.#journal.tell("pause");
   }
 
   async resume(): Promise<void> {
     const { vm } = this.current();
     if (!vm.paused) return;
     await vm.resume();
-    await this.#note({ status: "running" });
-    this.#tell("resume");
+    await this.#journal.note({ status: "running" });
+    this.#journal.tell("resume");
     void this.#sleepIfDue().catch(() => undefined);
   }
 
   /** Captures the VM in a new folder: as an image, or to make so many forks of. */
   async snapshot(folder: string, forks?: number): Promise<void> {
     await this.current().vm.snapshot(folder);
-    if (forks === undefined) this.#tell("snapshot", { folder });
-    else this.#tell("fork", { forks });
+    if (forks === undefined) this.#journal.tell("snapshot", { folder });
+    else this.#journal.tell("fork", { forks });
   }
 
   /** Runs a command for a client. */
@@ -200,9 +210,14 @@ export class Supervisor {
     }
   }
 
-  /** What runs now, if anything. */
-  get running(): Running | undefined {
-    return this.#running;
+  /** What runs, once it is another one than `former`. @throws VmError when there will be none */
+  async next(former: Running | undefined, signal: AbortSignal): Promise<Running> {
+    for (;;) {
+      signal.throwIfAborted();
+      if (this.#isOver) throw new VmError("its command has ended");
+      if (this.#running && this.#running !== former) return this.#running;
+      await once(this.#changes, "change", { signal });
+    }
   }
 
   /** @throws VmError when there is none just now */
@@ -224,38 +239,41 @@ export class Supervisor {
   async close(): Promise<void> {
     await this.#running?.vm[Symbol.asyncDispose]();
     await this.#log.close();
-    await this.#written;
+    await this.#journal.written();
   }
 
   async #startVm(signal: AbortSignal | undefined): Promise<Running> {
-    const running = await startWorkload(this.#image, this.#spec, (event) => this.#tellEgress(event), signal);
-    const { vm } = running;
+    const running = await startWorkload(this.#image, this.#spec, (event) => this.#journal.tellEgress(event), signal);
     this.#running = running;
-    const ports = vm.exposed.map(({ protocol, host, hostPort, guestPort }) => ({
-      ...{ protocol, host, hostPort, guestPort },
-    }));
-    const { health } = this.#spec;
-    await this.#note({
-      status: this.#isReady || !this.#spec.ready ? "running" : "starting",
-      ...{ vmPid: vm.pid, isolation: vm.isolation, startedAt: new Date().toISOString(), ports },
-      ...{ health: health && { status: "starting", failures: 0 }, error: undefined },
-    });
-    this.#tell("start", { image: this.#record.image });
+    this.#changes.emit("change");
+    const status = this.#isReady || !this.#spec.ready ? "running" : "starting";
+    void this.#journal.note({ status, ...startOf(running, this.#spec) });
+    this.#journal.tell("start", { image: this.record.image });
     return running;
+  }
+
+  /** All VMs begin with the number that the snapshot has. */
+  async #countOomKills(): Promise<void> {
+    if (this.#running) this.#oomKills = await oomKills(this.#running.vm);
   }
 
   /** Waits for the workload's end, again and again while it is to be restarted. */
   async #run(first: Running): Promise<void> {
     for (let running: Running | undefined = first; running; ) {
-      using _health = this.#watchHealth(running);
+      using _health = monitorHealth(running.vm, this.#spec, (health) => {
+        if (health.status !== this.record.health?.status) this.#journal.tell("health", { status: health.status });
+        void this.#journal.note({ health });
+      });
       running = await this.#next(running, await this.#untilEnd(running));
     }
+    this.#isOver = true;
+    this.#changes.emit("change");
     this.#slumber.over(new VmError(`the VM ${this.#spec.name} has ended`));
   }
 
   /** What follows a workload that has ended: a restart, sleep, or nothing. */
   async #next(ended: Running, { exitCode, signal }: ExitStatus): Promise<Running | undefined> {
-    const outOfMemory = (await oomKills(ended.vm)) > ended.oomKills;
+    const outOfMemory = (await oomKills(ended.vm)) > this.#oomKills;
     const isStopped = this.#stop.signal.aborted;
     const sleeps = this.#slumber.isAsleep && !isStopped;
     const isLast = sleeps || isStopped || this.#letEnd;
@@ -264,11 +282,12 @@ export class Supervisor {
     const isHurried = isStopped && this.#graceMs === 0;
     await (isHurried ? ended.vm.release() : ended.vm.stop({ graceMs: POWER_OFF_GRACE_MS }));
     this.#running = undefined;
-    if (outOfMemory) this.#tell("oom");
-    this.#tell(sleeps ? "sleep" : "die", { exitCode, ...(signal && { signal }) });
+    if (outOfMemory) this.#journal.tell("oom");
+    this.#journal.tell(sleeps ? "sleep" : "die", { exitCode, ...(signal && { signal }) });
     const status = sleeps ? "asleep" : delay === undefined ? "exited" : "restarting";
     const gone = sleeps ? { vmPid: undefined, health: undefined } : {};
-    await this.#note({ status, exitCode, endedAt: new Date().toISOString(), outOfMemory, ...gone });
+    const { count: restarts } = this.#restarts;
+    await this.#journal.note({ status, exitCode, endedAt: new Date().toISOString(), outOfMemory, restarts, ...gone });
     if (sleeps) return this.#untilAwake();
     return delay === undefined ? undefined : this.#startAgain(delay);
   }
@@ -280,16 +299,16 @@ export class Supervisor {
       if (this.#stop.signal.aborted) break;
       try {
         const running = await this.#startVm(this.#stop.signal);
-        this.#tell("wake");
+        this.#journal.tell("wake");
         this.#slumber.over();
         return running;
       } catch (error) {
         if (this.#stop.signal.aborted) break;
-        await this.#note({ status: "asleep", error: messageOf(error) });
+        await this.#journal.note({ status: "asleep", error: messageOf(error) });
         this.#slumber.failed(error);
       }
     }
-    await this.#note({ status: "exited" });
+    await this.#journal.note({ status: "exited" });
     return undefined;
   }
 
@@ -307,7 +326,7 @@ export class Supervisor {
       return await ended;
     } catch (error) {
       // The VM is gone: as after a SIGKILL, but the record says why.
-      await this.#note({ error: messageOf(error) });
+      await this.#journal.note({ error: messageOf(error) });
       return { exitCode: 137, signal: "SIGKILL" };
     } finally {
       this.#stop.signal.removeEventListener("abort", stop);
@@ -316,15 +335,11 @@ export class Supervisor {
   }
 
   async #end({ vm, workload }: Pick<Running, "vm" | "workload">, ended: Promise<unknown>): Promise<void> {
-    await this.#note({ status: "stopping" });
+    await this.#journal.note({ status: "stopping" });
     // Only a guest that goes on hears of it.
     await vm.resume();
     if (this.#stop.signal.aborted) await Promise.race([this.drain?.(this.#graceMs), ended]).catch(() => undefined);
-    const { graceMs } = this;
-    if (graceMs > 0) workload.kill(parseSignal(this.#spec.stopSignal) ?? "SIGTERM");
-    const tooLate = sleep(graceMs, "late", { ref: false });
-    const outcome = await Promise.race([ended, tooLate]).catch(() => undefined);
-    if (outcome === "late") workload.kill("SIGKILL");
+    await endWorkload(workload, ended, { stopSignal: this.#spec.stopSignal, graceMs: this.graceMs });
   }
 
   /** What cannot be started just now is tried again as often as what fails. */
@@ -332,50 +347,18 @@ export class Supervisor {
     for (let delayMs: number | undefined = firstDelayMs; delayMs !== undefined; ) {
       await sleep(delayMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
       if (this.#stop.signal.aborted) break;
-      this.#tell("restart", { restarts: this.#restarts.count });
+      this.#journal.tell("restart", { restarts: this.#restarts.count });
       try {
         return await this.#startVm(this.#stop.signal);
       } catch (error) {
         if (this.#stop.signal.aborted) break;
         delayMs = this.#restarts.next(1, 0);
-        await this.#note({ status: delayMs === undefined ? "failed" : "restarting", error: messageOf(error) });
+        const status = delayMs === undefined ? "failed" : "restarting";
+        await this.#journal.note({ status, restarts: this.#restarts.count, error: messageOf(error) });
       }
     }
-    if (this.#stop.signal.aborted) await this.#note({ status: "exited" });
+    if (this.#stop.signal.aborted) await this.#journal.note({ status: "exited" });
     return undefined;
-  }
-
-  #watchHealth({ vm }: Running): Disposable | undefined {
-    const { health: check, env, cwd, user } = this.#spec;
-    if (!check) return undefined;
-    const how = { env, ...(cwd !== undefined && { cwd }), ...(user !== undefined && { user }) };
-    const run = (argv: readonly string[], options: RunOptions) => vm.run(argv, { ...how, ...options });
-    const monitor = { check, run, isPaused: () => vm.paused };
-    return new HealthMonitor(monitor, (health) => {
-      if (health.status !== this.#record.health?.status) this.#tell("health", { status: health.status });
-      void this.#note({ health });
-    });
-  }
-
-  #tell(event: VmEvent["event"], details?: VmEventDetails): void {
-    void recordEvent(this.#spec.name, event, details);
-  }
-
-  #tellEgress({ protocol, allowed, reason, address, port, names }: EgressEvent): void {
-    const passed = this.#egress.pass();
-    if (!passed) return;
-    const where = { ...(address !== undefined && { address }), ...(port !== undefined && { port }) };
-    const asked = names.length > 0 ? { names: names.join(" ").slice(0, 1_000) } : {};
-    const dropped = passed.dropped > 0 ? { dropped: passed.dropped } : {};
-    this.#tell("egress", { protocol, allowed, reason, ...where, ...asked, ...dropped });
-  }
-
-  /** A full disk keeps the VM from nothing: who asks gets the record from here. */
-  #note(changes: Partial<VmRecord>): Promise<void> {
-    this.#record = { ...this.#record, ...changes, restarts: this.#restarts.count };
-    const { record } = this;
-    this.#written = this.#written.then(() => writeRecord(record)).catch(() => undefined);
-    return this.#written;
   }
 }
 

@@ -12,6 +12,7 @@ import { type EdgeHealth, Router } from "./router.js";
 import { Service } from "./service.js";
 import { acceptRegistration, SHARE_PROTOCOL } from "./shared-port.js";
 import { forwardUpgrade } from "./upgrade.js";
+import { loadClient } from "./worker.js";
 import type { WorkerSource } from "./worker-source.js";
 
 export const HEALTH_PATH = "/_health";
@@ -54,6 +55,8 @@ export class HttpEdge implements AsyncDisposable {
   /** Begins to listen. @throws NetworkError when the port is in use, UsageError */
   static async listen(options: EdgeOptions = {}): Promise<HttpEdge> {
     const edge = new HttpEdge(options);
+    // While workers are started there is nothing else to do. Whether it can be loaded the first worker sees.
+    loadClient().catch(() => undefined);
     edge.#origin = await edge.#share.open();
     return edge;
   }

@@ -3,6 +3,7 @@ export { type EdgeOptions, HttpEdge } from "./http-edge.js";
 export type { ListenOptions, ServerLimits } from "./listen.js";
 export type { ServiceOptions } from "./options.js";
 export { pooledWorkers, serving, type VmWorkerOptions } from "./pooled-workers.js";
+export { reach } from "./reach.js";
 export type { EdgeHealth } from "./router.js";
 export { type ServeOptions, serve, serveAlso } from "./serve.js";
 export type { Service, ServiceHealth, ServiceState } from "./service.js";

@@ -1,6 +1,7 @@
 import { UsageError, VmError } from "../errors.js";
 import type { AcquireVmOptions, Image, Pool } from "../image/index.js";
 import type { CommandChanges, Vm, Workload } from "../vm/index.js";
+import { reach } from "./reach.js";
 import type { EdgeWorker, WorkerSource } from "./worker-source.js";
 
 const DEFAULT_READY_MS = 30_000;
@@ -45,8 +46,9 @@ export function pooledWorkers(image: Image, workers: number, options: VmWorkerOp
     cmd,
     entrypoint,
   };
-  // Nothing idles in it: a worker is lent for as long as it serves.
-  const pool: Pool = image.pool({ max: workers, idleTimeoutMs: 0, acquireTimeoutMs: Number.POSITIVE_INFINITY });
+  // Nothing idles in it: a worker is lent for as long as it serves. While none does, a spare waits for the next request.
+  const limits = { max: workers, idleTimeoutMs: 0, acquireTimeoutMs: Number.POSITIVE_INFINITY };
+  const pool: Pool = image.pool({ ...limits, keepSpare: true });
   return {
     start: async (signal) => {
       const vm = await pool.acquire({ signal, egress, onEgress, mounts, volumes });
@@ -72,14 +74,14 @@ export async function serving(
         new VmError(`its command ${killer ? `was killed by ${killer}` : `ended with exit code ${exitCode}`}`),
       (error: Error) => error,
     );
-    await Promise.race([
-      vm.waitForPort(guestPort, { timeoutMs: readyTimeoutMs, signal }),
+    const connect = await Promise.race([
+      reach(vm, guestPort, { timeoutMs: readyTimeoutMs, signal }),
       ended.then((error) => {
         throw new VmError(`${error.message} before it listened on port ${guestPort}${lastWords(workload)}`);
       }),
     ]);
     return {
-      connect: (abort) => vm.connect(guestPort, abort ? { signal: abort } : {}),
+      connect,
       ended,
       stop: () => vm.stop({ graceMs: stopGraceMs }).catch(() => undefined),
     };

@@ -119,7 +119,8 @@ export class ResourcePool<T> implements AsyncDisposable {
     if (this.#maker.busy < urgent && this.#source.obstacle()) this.#source.makeRoom();
     if (this.#waiters.size === 0) this.#refillSoon();
     this.#evictLater();
-    this.#source.active(this.#held.size + this.#maker.busy + this.#waiters.size + this.#settings.min > 0);
+    const { min, keepSpare } = this.#settings;
+    this.#source.active(keepSpare || this.#held.size + this.#maker.busy + this.#waiters.size + min > 0);
   }
 
   #hasRoom(): boolean {

@@ -18,6 +18,6 @@ export interface PoolSource<T> {
   obstacle(): string | undefined;
   /** Callers wait, and there is an obstacle: asks others to give up what they do not need. */
   makeRoom(): void;
-  /** Whether the pool holds or wants anything. Told often, mostly without a change. */
+  /** Whether the pool holds or wants anything, or is to be ready for that. Told often, mostly without a change. */
   active(active: boolean): void;
 }

@@ -88,6 +88,9 @@ describe("a service", () => {
     expect({ stderr, exitCode }).toMatchObject({ stderr: expect.stringContaining("is paused"), exitCode: 1 });
     expect((await cli("resume", "web")).stdout).toBe("web");
     expect(await get(port)).toBe("page\n");
+    await cli("pause");
+    expect((await cli("unpause")).stdout).toBe("web");
+    expect((await inspect("web")).status).toBe("running");
   });
 
   test("has forks with a name, a port and a host name of their own, and snapshots that can be run", async () => {

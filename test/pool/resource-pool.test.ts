@@ -35,6 +35,16 @@ describe("a pool", () => {
     expect(source.isActive).toBe(false);
   });
 
+  test("is ready for the next one while it holds nothing, if it is told to, until it is closed", async () => {
+    open({ keepSpare: true });
+    expect(source.isActive).toBe(true);
+    (await acquire()).release();
+    await later(120_000);
+    expect([source.alive, source.isActive]).toEqual([[], true]);
+    await pool.close();
+    expect(source.isActive).toBe(false);
+  });
+
   test("keeps `min` ready in advance, which do not hold the process", async () => {
     open({ min: 3 });
     await later(2_000);
