@@ -141,7 +141,7 @@ function buildahCase(name: string, project: Project, lines: (round: number) => P
 async function sizeOnDisk({ folder, context, base }: Project): Promise<Record<string, string>> {
   const name = Date.now();
   const commands = Array.from({ length: LONG }, (_, i) => `RUN head -c ${WRITTEN} /dev/urandom > /${name}-${i}`);
-  const outputs = [{ type: "erofs" as const, dest: join(folder, "long.erofs") }];
+  const outputs = [{ type: "oci" as const, dest: join(folder, "long.tar") }];
   const before = await bytesBelow(home().layers);
   await exportBuild({ context, dockerfile: [`FROM ${base}`, ...commands, ""].join("\n"), outputs });
   const times = ((await bytesBelow(home().layers)) - before) / (LONG * WRITTEN);
