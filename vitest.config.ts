@@ -31,6 +31,7 @@ export default defineConfig({
           maxWorkers: 2,
           // On a machine that is busy with other things too, 5 s are soon over.
           testTimeout: 60_000,
+          hookTimeout: 60_000,
           expect,
         },
       },

@@ -26,7 +26,8 @@ export async function makeExt4(path: string, sizeMiB: number, journal: boolean, 
   await file.truncate(sizeMiB * MIB);
   // The guest's kernel takes what was never written for zeros, as it is in a sparse file.
   const extended = "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0";
-  const features = journal ? [] : ["-O", "^has_journal,^resize_inode"];
+  // Whoever loses all in a crash has no use for checksums either: without them files are made a quarter quicker.
+  const features = journal ? [] : ["-O", "^has_journal,^resize_inode,^metadata_csum"];
   const args = ["-q", "-F", "-t", "ext4", ...features, "-b", "4096", "-m", "0", "-E", extended, path];
   await runProgram(mke2fs, args, work.signal ? { cancelSignal: work.signal } : {}).catch((cause: unknown) => {
     work.signal?.throwIfAborted();
