@@ -1,5 +1,8 @@
 // Runs the benchmarks that are named, or all: npm run bench [-- NAME...]
-const all = ["layers", "restore", "exec", "pull", "pool", "fork", "snapshot", "io", "copy", "edge", "network", "build"];
+const all = [
+  ...["layers", "restore", "exec", "pull", "pool", "fork", "snapshot"],
+  ...["writable", "io", "copy", "edge", "network", "build"],
+];
 const names = process.argv.slice(2).length > 0 ? process.argv.slice(2) : all;
 for (const name of names) {
   if (!all.includes(name)) throw new Error(`there is no benchmark ${name}; there are ${all.join(", ")}`);

@@ -21,7 +21,8 @@ parts nearly vanish.
 const ORDER = [
   ...["restore", "pool-1", "pool-4", "pool-16", "pool-burst", "pool-memory", "fork", "snapshot", "exec", "streams"],
   ...["network", "connections", "network-latency", "edge-throughput", "edge-latency", "edge-wake", "edge-detached"],
-  ...["copy-in-large", "copy-out-large", "copy-in-small", "copy-out-small", "io", "layers", "pull"],
+  ...["copy-in-large", "copy-out-large", "copy-in-small", "copy-out-small", "io"],
+  ...["writable", "layers", "pull"],
   ...["build-cached", "build-changed", "build-whole"],
 ];
 
