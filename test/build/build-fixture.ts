@@ -1,13 +1,13 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type ExportOptions, exportBuild } from "../../src/index.js";
 import { LayerStore, layerArchive, type StoredLayer } from "../../src/rootfs/index.js";
+import { folderOfFile } from "../support/folder-of-file.js";
 import type { TarBuilder } from "../support/tar-builder.js";
 
 /** A new folder with these files; a name that ends in a slash is a folder. */
 export function folderWith(files: Record<string, string>): string {
-  const folder = mkdtempSync(join(tmpdir(), "supermachine-context-"));
+  const folder = folderOfFile();
   for (const [name, text] of Object.entries(files)) {
     const path = join(folder, name);
     mkdirSync(name.endsWith("/") ? path : dirname(path), { recursive: true });
@@ -18,7 +18,7 @@ export function folderWith(files: Record<string, string>): string {
 
 /** Stores an archive as a layer of a store of its own. */
 export async function storeLayer(tar: TarBuilder): Promise<StoredLayer> {
-  const store = new LayerStore(mkdtempSync(join(tmpdir(), "supermachine-layers-")));
+  const store = new LayerStore(folderOfFile());
   async function* bytes() {
     yield tar.finish();
   }

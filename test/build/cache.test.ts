@@ -1,20 +1,17 @@
 import { rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { StepCache, stepKey } from "../../src/build/cache.js";
 import { filesKey, type ImageState, imageDocument, withConfig, withLayer } from "../../src/build/image-state.js";
 import { FileDigests } from "../../src/build/tree/index.js";
 import { LayerStore } from "../../src/rootfs/index.js";
-import { temporaryFolder } from "../support/layer-fixture.js";
+import { folderOfFile } from "../support/folder-of-file.js";
 import { TarBuilder } from "../support/tar-builder.js";
 
-const temporary = temporaryFolder();
-const folder = temporary.path;
+const folder = folderOfFile();
 const layers = new LayerStore(join(folder, "layers"));
 const cache = new StepCache(layers, [], join(folder, "builds"));
 const createdAt = "2026-01-02T03:04:05.000Z";
-
-afterAll(() => temporary[Symbol.dispose]());
 
 async function newLayer(content: string) {
   async function* archive() {

@@ -21,6 +21,7 @@ try {
 process.env.SUPERMACHINE_HOME = own;
 
 async function freeHome() {
+  mkdirSync(root, { recursive: true });
   for (let number = 1; ; number++) {
     const own = join(root, `worker-${number}`);
     const lock = await tryAcquireLock(`${own}.in-use`);

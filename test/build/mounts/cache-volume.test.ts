@@ -1,12 +1,12 @@
-import { mkdtempSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { truncate } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { cacheName, holdCache } from "../../../src/build/mounts/cache-volume.js";
 import type { CacheMount } from "../../../src/dockerfile/index.js";
+import { folderOfFile } from "../../support/folder-of-file.js";
 
-const folder = mkdtempSync(join(tmpdir(), "supermachine-caches-"));
+const folder = folderOfFile();
 const hold = (name: string, sharing: CacheMount["sharing"], signal?: AbortSignal) =>
   holdCache(name, sharing, { signal }, folder);
 

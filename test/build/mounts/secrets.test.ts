@@ -1,8 +1,8 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseSecret, readSecret } from "../../../src/build/mounts/secrets.js";
+import { folderOfFile } from "../../support/folder-of-file.js";
 
 test.each([
   ["id=a,src=f", { id: "a", source: { file: "f" } }],
@@ -22,7 +22,7 @@ test.each(["", "a", "src=f", "id=", "id=a,what=f", "id=a,src=f,env=V", "type=x,i
 });
 
 test("a value has a bound, and one that is not there is named", async () => {
-  const file = join(mkdtempSync(join(tmpdir(), "supermachine-secret-")), "f");
+  const file = join(folderOfFile(), "f");
   writeFileSync(file, Buffer.alloc(500 * 1024, 1));
   expect(await readSecret("a", { file })).toHaveLength(500 * 1024);
   writeFileSync(file, Buffer.alloc(500 * 1024 + 1, 1));
