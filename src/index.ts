@@ -40,6 +40,7 @@ export {
   type OutputLine,
   parseRestartPolicy,
   parseSignal,
+  prepareSupervisor,
   type ReadyProbe,
   type RemoteCopyOptions,
   type RemoteCopyResult,
@@ -53,6 +54,7 @@ export {
   type VmRecord,
   type VmStats,
   type VmStatus,
+  type WaitingSupervisor,
 } from "./daemon/index.js";
 export { type Diagnosis, doctor, type Finding } from "./doctor/index.js";
 export {

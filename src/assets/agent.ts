@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { access, readdir, readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { access, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Architecture } from "../engine/index.js";
 import { AssetsError } from "../errors.js";
@@ -25,7 +26,8 @@ export async function ensureAgent(folder: string, architecture: Architecture, wo
   const sources = join(GUEST, "src");
   const names = (await readdir(sources)).filter((name) => /\.[ch]$/.test(name)).sort();
   const hash = createHash("sha256").update(FLAGS.join(" "));
-  for (const name of names) hash.update(`${name}\0`).update(await readFile(join(sources, name)));
+  // Every start looks here: a hundred small files take 3 ms like this, and 25 when each is waited for.
+  for (const name of names) hash.update(`${name}\0`).update(readFileSync(join(sources, name)));
   const path = join(folder, `agent-${architecture}-${hash.digest("hex").slice(0, 16)}`);
   const files = names.filter((name) => name.endsWith(".c")).map((name) => join(sources, name));
   return produceOnce(path, {

@@ -8,6 +8,7 @@ import {
   parseEnv,
   startDetached,
   type VolumeOptions,
+  type WaitingSupervisor,
 } from "../index.js";
 import type { DetachFlags } from "./detach-options.js";
 import { tellPorts } from "./tell-ports.js";
@@ -24,6 +25,7 @@ interface Workload {
   egress: EgressPolicy | undefined;
   publish: readonly PublishOptions[] | undefined;
   edge?: NonNullable<DetachedOptions["edge"]>;
+  supervisor: WaitingSupervisor | undefined;
   signal: AbortSignal;
 }
 

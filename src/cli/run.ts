@@ -7,6 +7,7 @@ import {
   type PublishOptions,
   type PullPolicy,
   parseEnv,
+  prepareSupervisor,
   type Ready,
   type RegistryAuth,
   UsageError,
@@ -147,7 +148,7 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
   const served = servedOf(flags);
   checkDetachFlags(flags, served !== undefined);
   const network = { egress: egressOf(flags), publish: flags.publish };
-  if (interactive && tty) requireTerminal();
+  requireTerminal(interactive && tty);
   const signal = onInterrupt();
   // What only changes how processes are run is not baked in: the same snapshot serves every such command.
   const bake = {
@@ -165,13 +166,15 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
   };
   const workload = { signal, ...workloadOf(cmd, flags) };
   const storage = storageOf(flags);
+  // It starts while the image is opened.
+  await using supervisor = detach ? await prepareSupervisor() : undefined;
   const server = served && serverBake(served, workload, storage.mounts.length + storage.volumes.length > 0);
   const image = await withProgress(flags, (onProgress) => Image.open(reference, { ...bake, ...server, onProgress }));
   checkReady(image, flags);
   const own = image.name === reference ? workload : notBakedIn(server, workload);
   if (detach) {
     const edge = served && detachedEdge(served, flags);
-    const background = { ...own, name, ...storage, ...network, ...(edge && { edge, publish: [] }) };
+    const background = { ...own, name, ...storage, ...network, ...(edge && { edge, publish: [] }), supervisor };
     await runDetached(image, flags, background);
     return 0;
   }
@@ -209,8 +212,8 @@ function notBakedIn<T extends { signal: AbortSignal }>(server: { ready: Ready } 
   return server && server.ready !== "start" ? { env: {}, signal: workload.signal } : workload;
 }
 
-function requireTerminal(): void {
-  if (process.stdin.isTTY) return;
+function requireTerminal(wanted: boolean): void {
+  if (!wanted || process.stdin.isTTY) return;
   throw new UsageError("the input device is not a TTY", { hint: "Leave -t out, or -i, or run this in a terminal." });
 }
 

@@ -11,6 +11,7 @@ import type { ReadyProbe } from "./readiness.js";
 import type { RestartPolicy } from "./restart-policy.js";
 import { goesOn } from "./start-workload.js";
 import { stopSignalOf } from "./stop-signal.js";
+import type { WaitingSupervisor } from "./supervisor-process.js";
 import type { EdgeSpec, SupervisorSpec } from "./supervisor-spec.js";
 
 const DEFAULT_GRACE_MS = 10_000;
@@ -43,6 +44,8 @@ export interface DetachedOptions extends CommandChanges {
   /** Ports of it that are reachable on the host, as in {@link StartOptions}. One that is chosen stays the same after a restart. */
   publish?: readonly PublishOptions[] | undefined;
   labels?: Record<string, string> | undefined;
+  /** A process that was started ahead of time; by default one is started now. */
+  supervisor?: WaitingSupervisor | undefined;
   /** Keeps nothing of the VM, its output included, once it has ended. */
   remove?: boolean | undefined;
   /** How long the workload has to end after the stop signal; 10 s by default, as docker has it. */

@@ -1,16 +1,11 @@
-import { fork } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import * as v from "valibot";
 import { UsageError, VmError } from "../errors.js";
-import { packageRoot } from "../package-root.js";
 import { placeOf, removeRecord } from "./record.js";
+import { forkSupervisor, type WaitingSupervisor } from "./supervisor-process.js";
 import { SupervisorAnswer, SupervisorSpec } from "./supervisor-spec.js";
-
-/** The built one, also where this module runs from its source. */
-const MAIN = join(packageRoot, "dist", "daemon", "supervisor-main.js");
 
 /** What the supervisor of a VM was told. */
 export async function readSpec(name: string): Promise<SupervisorSpec> {
@@ -22,14 +17,15 @@ export async function readSpec(name: string): Promise<SupervisorSpec> {
   }
 }
 
-/** Starts a supervisor in a process of its own, and waits for its word. */
-export async function superviseElsewhere(spec: SupervisorSpec, signal: AbortSignal | undefined): Promise<void> {
+/** Starts a supervisor in a process of its own, unless one is waiting already, and waits for its word. */
+export async function superviseElsewhere(
+  spec: SupervisorSpec,
+  signal: AbortSignal | undefined,
+  waiting?: WaitingSupervisor,
+): Promise<void> {
   const { folder, messages } = placeOf(spec.name);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const log = openSync(messages, "a", 0o600);
-  // `fork` gives it no terminal, no descriptor of ours but the log, and a session of its own: it outlives us.
-  const child = fork(MAIN, { detached: true, stdio: ["ignore", log, log, "ipc"] });
-  closeSync(log);
+  const child = waiting ? await waiting.take(messages) : forkSupervisor(messages);
   const abort = () => child.kill("SIGKILL");
   signal?.addEventListener("abort", abort, { once: true });
   try {

@@ -5,7 +5,7 @@ import { afterEach, beforeAll, expect, test } from "vitest";
 import { home } from "../../src/index.js";
 import { CLI, cli, inspect, removeAll, until } from "../support/detached.js";
 import { busyboxImage } from "../support/images.js";
-import { remainingWorkers } from "../support/leftovers.js";
+import { litter, remainingWorkers } from "../support/leftovers.js";
 
 let busybox: string;
 
@@ -14,6 +14,15 @@ beforeAll(async () => {
 });
 
 afterEach(removeAll);
+
+function homeOf(pid: string): string | undefined {
+  try {
+    return /SUPERMACHINE_HOME=([^\0]*)/.exec(readFileSync(`/proc/${pid}/environ`, "utf8"))?.[1];
+  } catch {
+    // It ended meanwhile.
+    return undefined;
+  }
+}
 
 test("a VM in the background is listed, entered, read and stopped by other commands", async () => {
   const script = "trap 'echo bye; exit 7' TERM; echo hello; echo oops >&2; while :; do sleep 0.1; done";
@@ -48,6 +57,15 @@ test("a VM in the background is listed, entered, read and stopped by other comma
   expect([logs.stdout, logs.stderr]).toEqual(["hello\nbye", expect.stringMatching(/^oops/)]);
   expect((await cli("logs", "--since", "1h", "--tail", "2", "web")).stdout).toMatch(/bye$/);
   expect((await cli("exec", "web", "--", "true")).exitCode).toBe(2);
+});
+
+test("an image that cannot be opened leaves no supervisor that waits for it", async () => {
+  const { exitCode, stderr } = await cli("run", "-d", "--name", "none", "oci-archive:/no/such/file.tar");
+  expect([exitCode, stderr]).toEqual([1, expect.stringContaining("/no/such/file.tar")]);
+  expect(litter()).toEqual([]);
+  const supervisors = await execa("pgrep", ["-f", "supervisor-main"], { reject: false });
+  const homes = supervisors.stdout.split("\n").filter((pid) => pid !== "" && homeOf(pid) === home().root);
+  expect(homes).toEqual([]);
 });
 
 test("a command that ignores SIGTERM is killed after the grace, and logs -f ends with it", async () => {
