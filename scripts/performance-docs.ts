@@ -38,6 +38,10 @@ const KEY_FIGURES: [what: string, benchmark: string, name: string][] = [
   ["fork of 10", "fork", "fork of 10"],
   ["memory of its own of each of 20 idle VMs", "pool-memory", "20 idle"],
   ["request through the edge, one connection", "edge-latency", "nginx through the edge"],
+  ["request that wakes its service", "edge-wake", "until the whole answer is there"],
+  ["`run -d` of a baked image, first answer", "edge-detached", "until its first answer"],
+  ["build with everything cached", "build-cached", "supermachine build"],
+  ["build with one line changed, bake included", "build-changed", "buildImage(), the command and the bake included"],
   ["layer: tar to a file system", "layers", "tar -> EROFS, digests verified"],
   ["pull of 394 MB", "pull", "supermachine: fetch, verify, convert"],
 ];

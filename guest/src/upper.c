@@ -30,7 +30,8 @@ void root_mount_memory(const char *folder, uint64_t bytes) {
 
 /* Nobody ever mounts it again: what it is after a crash does not matter, but what is deleted is to be free on the host. */
 static const struct mount_option FLEETING[] = {
-  {"discard", NULL}, {"noinit_itable", NULL}, {"nobarrier", NULL}, {"noauto_da_alloc", NULL}, {"errors", "continue"}, {NULL, NULL},
+  {"discard", NULL}, {"noinit_itable", NULL}, {"nobarrier", NULL}, {"noauto_da_alloc", NULL}, {"errors", "continue"},
+  {"data", "writeback"}, {"commit", "300"}, {NULL, NULL},
 };
 
 static void mount_disk(const struct assemble_request *request, const char *folder) {

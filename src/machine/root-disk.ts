@@ -14,6 +14,8 @@ const ROOT_DISK_LUN = 511;
 /** What the files end in that guests' own disks are kept in. */
 export const DISK_IMAGE = "disk";
 
+/** Raised with how the empty file system is made. */
+const FORMAT = 2;
 const MIB = 2 ** 20;
 
 /** A guest's disk, and what it begins with. */
@@ -33,10 +35,9 @@ export function rootDiskBytes({ sizeMiB }: Pick<RootDisk, "sizeMiB">): number {
  * @throws AssetsError when mke2fs, which makes it, is not to be had
  */
 export async function emptyRootDisk(sizeMiB: number, work: LongWork): Promise<RootDisk> {
-  const path = join(home().assets, `empty-${sizeMiB}.ext4`);
+  const path = join(home().assets, `empty-${sizeMiB}.v${FORMAT}.ext4`);
   await produceOnce(path, {
     find: () => stat(path).catch(() => undefined),
-    // The disk never outlives its guest, so there is no crash that a journal could mend.
     make: (partial) => makeExt4(partial, sizeMiB, false, work),
     ...(work.signal && { signal: work.signal }),
   });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { busyboxImage } from "../support/images.js";
+import { litter, remainingWorkers } from "../support/leftovers.js";
 import { freshHome } from "../support/test-home.js";
 
 let current: ReturnType<typeof freshHome>;
@@ -62,4 +63,20 @@ test("build, then run: the image is there under its name, and what is found agai
   expect(blind).toMatchObject({ exitCode: 2, stdout: "", stderr: expect.stringContaining("no terminal for it") });
   const host = await supermachine(["build", "--add-host", "app:nowhere", context]);
   expect(host).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("no name with an IP address") });
+});
+
+test("Ctrl-C ends a build at once, and nothing of it is left", async () => {
+  const { archive } = await busyboxImage();
+  writeFileSync(join(context, "Dockerfile"), `FROM oci-archive:${archive}\nRUN echo begun; sleep 100\n`);
+  const building = supermachine(["build", "-t", "never", "--progress", "plain", context]);
+  let shown = "";
+  building.stderr.on("data", (bytes: Buffer) => {
+    shown += bytes;
+  });
+  await expect.poll(() => shown).toContain("#1 begun");
+  building.kill("SIGINT");
+  expect(await building).toMatchObject({ exitCode: 130, stdout: "" });
+  expect(await remainingWorkers()).toEqual([]);
+  expect(litter()).toEqual([]);
+  expect(await supermachine(["run", "--pull", "never", "never"])).toMatchObject({ exitCode: 1, stdout: "" });
 });

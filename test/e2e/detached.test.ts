@@ -68,6 +68,15 @@ test("an image that cannot be opened leaves no supervisor that waits for it", as
   expect(homes).toEqual([]);
 });
 
+test("what a VM has written becomes an image by commit", async () => {
+  await cli("run", "-d", "--name", "source", busybox, "--", "sleep", "1000");
+  await cli("exec", "source", "--", "sh", "-c", "echo kept > /kept");
+  const committed = await cli("commit", "-q", "--change", 'CMD ["cat", "/kept"]', "source", "detached-committed");
+  expect(committed).toMatchObject({ exitCode: 0, stdout: "detached-committed" });
+  expect(await cli("run", "detached-committed")).toMatchObject({ exitCode: 0, stdout: "kept" });
+  expect((await cli("rmi", "detached-committed")).exitCode).toBe(0);
+});
+
 test("a command that ignores SIGTERM is killed after the grace, and logs -f ends with it", async () => {
   await cli(
     "run",
