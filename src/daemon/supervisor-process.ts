@@ -42,8 +42,8 @@ export async function prepareSupervisor(): Promise<WaitingSupervisor> {
       try {
         await link(early.path, messages);
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-        // A VM of that name ran before, or runs: what it had to say stays.
+        // EEXIST: a VM of that name ran before, and what it had to say stays. EXDEV: the VMs' records are on a disk of their own.
+        if (!["EEXIST", "EXDEV"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
         return forkSupervisor(messages);
       }
       taken = true;

@@ -91,6 +91,7 @@ export class Service {
       trouble: (error) => {
         this.#queue.rejectAll(this.#noWorker(error));
         this.#readiness.rejectAll(error);
+        this.#sleepLater();
       },
       lost: (error) => {
         this.#lost++;
@@ -202,11 +203,16 @@ export class Service {
 
   #sleepLater(): void {
     const { idleTimeoutMs } = this.#settings;
-    if (this.#closed || idleTimeoutMs > LONGEST_TIMER_MS || this.active > 0) return;
+    if (this.#closed || idleTimeoutMs > LONGEST_TIMER_MS || !this.#isIdle) return;
     clearTimeout(this.#idleTimer);
     this.#idleTimer = setTimeout(() => {
-      if (this.active === 0) void this.#crew.want(0);
+      if (this.#isIdle) void this.#crew.want(0);
     }, idleTimeoutMs).unref();
+  }
+
+  /** A start that takes longer than the service may be idle has to come to its end: somebody wanted it. */
+  get #isIdle(): boolean {
+    return this.active === 0 && this.state !== "starting";
   }
 
   #noWorker(error: Error): Problem {

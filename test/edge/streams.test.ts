@@ -155,6 +155,15 @@ test("without requests the workers stop, and the next request starts them", asyn
   expect(await (await fetch(edge.url())).text()).toBe(`worker ${before}`);
 });
 
+test("a service whose start takes longer than it may be idle becomes ready all the same", async () => {
+  const source = numbered();
+  source.beforeStart = () => sleep(200);
+  await using edge = await HttpEdge.listen({ port: 0 });
+  edge.add("web", source, { idleTimeoutMs: 20 });
+  await edge.untilReady(AbortSignal.timeout(5_000));
+  await expect.poll(() => edge.health().services[0]).toMatchObject({ state: "asleep", workers: [] });
+});
+
 test("closing lets a request come to its end, and refuses new ones", async () => {
   const held: ServerResponse[] = [];
   const source = new FakeSource(() => (_req, response) => void held.push(response));

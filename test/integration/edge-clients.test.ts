@@ -65,7 +65,10 @@ test("a WebSocket reaches the server in the guest, and keeps its worker awake", 
   const events: string[] = [];
   socket.addEventListener("message", ({ data }) => events.push(data.length > 100 ? `${data.length}` : data));
   socket.addEventListener("close", ({ code }) => events.push(`closed ${code}`));
-  await new Promise((resolve) => socket.addEventListener("open", resolve, { once: true }));
+  socket.addEventListener("error", ({ message }) => events.push(`failed: ${message}`));
+  await expect
+    .poll(() => ({ opened: socket.readyState, events, ...edge.health().services[0] }))
+    .toMatchObject({ opened: WebSocket.OPEN });
   socket.send("hello");
   socket.send("x".repeat(20_000));
   await expect.poll(() => events).toEqual(["hello", "20000"]);
