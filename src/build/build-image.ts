@@ -22,6 +22,7 @@ import { BuildSession } from "./build-session.js";
 import { readIgnoreFile } from "./contexts.js";
 import type { KeptCommand } from "./failed-command.js";
 import type { ImageState } from "./image-state.js";
+import { REMOTE } from "./kept-by-builds.js";
 import { type BuildOptions, commandSettings, sourceDateEpoch } from "./options.js";
 import { type BuildOutput, imageNames, STDOUT, type WrittenOutput, writeOutput } from "./output/index.js";
 import { bakeResult, namesOf } from "./result.js";
@@ -111,8 +112,8 @@ async function whenBuilt<T>(
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
   const { buildArgs, target } = options;
   const scope = buildScope(file, { buildArgs, target, platform });
-  // Nothing refers to the layers of a build before its image is baked.
-  await using _lease = await lease([home().layers], options.signal);
+  // Nothing refers to the layers of a build before its image is baked, and what it fetches is read when it copies.
+  await using _lease = await lease([home().layers, join(home().builds, REMOTE)], options.signal);
   for (const place of options.cacheTo ?? []) await checkCacheTarget(place);
   await using imported = await importCaches(options);
   using session = await BuildSession.begin(scope, options, imported.caches, await readIgnore(options));

@@ -24,6 +24,7 @@ import { CacheRecords } from "./cache-records.js";
 import { type NamedContext, parseContexts, readIgnoreFile } from "./contexts.js";
 import type { KeptCommand } from "./failed-command.js";
 import { filesKey, type ImageState, withLayer } from "./image-state.js";
+import { REMOTE } from "./kept-by-builds.js";
 import { BuildMachines } from "./machine.js";
 import { type BuildOptions, commandSettings, machineSize, parallelism } from "./options.js";
 import type { ImportedCache, StepRecords } from "./shared-cache/index.js";
@@ -63,7 +64,7 @@ export class BuildSession implements Disposable {
     this.#digests = digests;
     this.#contexts = contexts;
     this.#ignore = ignore;
-    this.#remote = new Remote(join(home().builds, "remote"), options.egress ?? DEFAULT_EGRESS);
+    this.#remote = new Remote(join(home().builds, REMOTE), options.egress ?? DEFAULT_EGRESS);
   }
 
   static async begin(

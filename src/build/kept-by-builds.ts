@@ -1,14 +1,20 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
+import { storedDownloads } from "../remote/index.js";
 import { LayerStore } from "../rootfs/index.js";
 import { home, isEntry } from "../store/index.js";
 import { StepEntry } from "./step-entry.js";
 
-/** Something that builds keep for later ones: what a step has brought about, or a cache of `RUN --mount=type=cache`. */
+/** Of the folder of builds: what is fetched from elsewhere. */
+export const REMOTE = "remote";
+
+/** Something that builds keep for later ones: what a step has brought about, a cache of `RUN --mount=type=cache`, or a file that ADD has fetched. */
 export interface KeptByBuilds {
-  kind: "step" | "cache mount";
+  kind: "step" | "cache mount" | "download";
   path: string;
+  /** Small files that are of no use without it. */
+  notes: string[];
   /** Milliseconds since 1970. */
   lastUsedMs: number;
   /** Of a step that has made one: where its layer is, as long as it is there. */
@@ -18,14 +24,15 @@ export interface KeptByBuilds {
 /** Everything that builds keep for later ones, in no particular order. */
 export async function listKeptByBuilds(): Promise<KeptByBuilds[]> {
   const { builds } = home();
-  const [steps, caches] = await Promise.all([
+  const [steps, caches, downloads] = await Promise.all([
     listFolder(join(builds, "steps"), "step", ".json"),
     listFolder(join(builds, "caches"), "cache mount", ".img"),
+    storedDownloads(join(builds, REMOTE)),
   ]);
-  return [...steps, ...caches];
+  return [...steps, ...caches, ...downloads.map((each) => ({ kind: "download" as const, ...each, layer: undefined }))];
 }
 
-async function listFolder(folder: string, kind: KeptByBuilds["kind"], suffix: string): Promise<KeptByBuilds[]> {
+async function listFolder(folder: string, kind: "step" | "cache mount", suffix: string): Promise<KeptByBuilds[]> {
   const layers = new LayerStore(home().layers);
   const names = await readdir(folder).catch(() => [] as string[]);
   const found = names
@@ -35,7 +42,9 @@ async function listFolder(folder: string, kind: KeptByBuilds["kind"], suffix: st
       const facts = await stat(path).catch(() => undefined);
       if (!facts) return undefined;
       const layer = kind === "step" ? await layerOf(path, layers) : undefined;
-      return { kind, path, lastUsedMs: facts.mtimeMs, layer };
+      // It says that the cache was finished.
+      const notes = kind === "cache mount" ? [`${path}.used`] : [];
+      return { kind, path, notes, lastUsedMs: facts.mtimeMs, layer };
     });
   return (await Promise.all(found)).filter((each) => each !== undefined);
 }

@@ -23,6 +23,7 @@ const NAMES: Record<UnusedKind, string> = {
   leftover: "left over",
   step: "step",
   "cache mount": "mount",
+  download: "download",
 };
 const EXAMPLES = `
 Snapshots are never pruned: remove those that you no longer want with \`supermachine rmi\` first. Layers that no snapshot has go, those
@@ -39,7 +40,7 @@ export function pruneCommand(): Command {
     .option("-n, --dry-run", "say what would be removed, and remove nothing")
     .option("--older-than <time>", "only what is older, such as 30m, 24h or 7d", duration)
     .option("-a, --all", "the templates too that the next bake would use")
-    .option("--build-cache", "only what builds keep: results of steps, caches of mounts")
+    .option("--build-cache", "only what builds keep: results of steps, caches of mounts, downloads")
     .option("--keep-storage <size>", "with --build-cache: as much may stay, such as 20G", storageBytes)
     .option("--json", "print JSON")
     .addHelpText("after", EXAMPLES)

@@ -4,19 +4,21 @@ import { home, tryAcquireLock } from "../store/index.js";
 
 const PARTIAL = /(?:\.old)?\.partial$/;
 const LOCK = /\.lock$/;
-/** What is there as long as its lock is held: RAM, device states and disks of VMs, disks of copies, layers packed for a push. */
-const SCRATCH = /\.(?:ram|state|disk|copy|gz)$/;
+/** What is there as long as its lock is held: RAM, device states and disks of VMs, disks of copies, layers packed for a push, packs of git. */
+const SCRATCH = /\.(?:ram|state|disk|copy|gz|git-pack)$/;
 /** Of the boot that tries an accelerator, by the process that does it. */
 const PROBE = /^probe-(\d+)$/;
 
 /** Paths that killed processes left behind: half-made things, copies of RAM, locks that nobody holds. */
 export async function leftovers(): Promise<string[]> {
   const { assets, templates, layers, blobs, builds, snapshots, roots, run, root } = home();
-  const kept = ["", "steps", "caches"].map((name) => join(builds, name));
+  const kept = ["", "steps", "caches", "remote/downloads"].map((name) => join(builds, name));
   const documents = ["sha256", "sha512", "refs", "engine"].map((name) => join(blobs, name));
   const folders = [assets, templates, layers, ...documents, ...kept, join(root, "snapshots"), snapshots, roots];
   const found = [...new Set(folders)].map((folder) => abandoned(folder, PARTIAL, LOCK));
-  const scratch = [run, join(blobs, "packed")].map((folder) => abandoned(folder, SCRATCH, LOCK));
+  const scratch = [run, join(blobs, "packed"), join(builds, "remote")].map((folder) =>
+    abandoned(folder, SCRATCH, LOCK),
+  );
   return (await Promise.all([...found, ...scratch, deadProbes(run)])).flat();
 }
 

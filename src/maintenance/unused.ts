@@ -8,7 +8,16 @@ import { leftovers } from "./leftovers.js";
 import { type References, readReferences } from "./references.js";
 
 /** Kinds of what `prune` removes. */
-export type UnusedKind = "layer" | "template" | "document" | "tag" | "asset" | "leftover" | "step" | "cache mount";
+export type UnusedKind =
+  | "layer"
+  | "template"
+  | "document"
+  | "tag"
+  | "asset"
+  | "leftover"
+  | "step"
+  | "cache mount"
+  | "download";
 
 /** Something in the stores that nothing refers to. */
 export interface Unused {

@@ -7,5 +7,5 @@ export {
   type MadeFile,
   type MadeNode,
 } from "./git/index.js";
-export { Remote } from "./remote.js";
-export type { Download, DownloadOptions, WebLimits } from "./web/index.js";
+export { Remote, storedDownloads } from "./remote.js";
+export type { Download, DownloadOptions, StoredDownload, WebLimits } from "./web/index.js";

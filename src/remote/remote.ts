@@ -4,7 +4,17 @@ import type { EgressPolicy } from "../network/index.js";
 import { once } from "../once.js";
 import { sweepScratch } from "../store/index.js";
 import { GitRepository, type GitRequest, PACK } from "./git/index.js";
-import { type Download, type DownloadOptions, Downloads, WebClient, type WebLimits } from "./web/index.js";
+import {
+  type Download,
+  type DownloadOptions,
+  Downloads,
+  listDownloads,
+  type StoredDownload,
+  WebClient,
+  type WebLimits,
+} from "./web/index.js";
+
+const DOWNLOADS = "downloads";
 
 /** What is fetched from elsewhere on this machine for builds, under their egress policy, and kept in a folder. */
 export class Remote implements AsyncDisposable {
@@ -21,7 +31,7 @@ export class Remote implements AsyncDisposable {
       this.#open.push(client);
       return client;
     });
-    this.#downloads = once(() => new Downloads(join(folder, "downloads"), this.#client()));
+    this.#downloads = once(() => new Downloads(join(folder, DOWNLOADS), this.#client()));
     this.#swept = once(async () => {
       await mkdir(folder, { recursive: true });
       await sweepScratch(folder, PACK);
@@ -46,4 +56,9 @@ export class Remote implements AsyncDisposable {
     await this.#swept();
     return new GitRepository({ client: this.#client(), folder: this.#folder }, request);
   }
+}
+
+/** The files from the web that a {@link Remote} of this folder has kept. */
+export async function storedDownloads(folder: string): Promise<StoredDownload[]> {
+  return await listDownloads(join(folder, DOWNLOADS));
 }

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage } from "node:http";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { BuildEvent } from "../../src/index.js";
+import { type BuildEvent, pruneBuildCache } from "../../src/index.js";
 import { listen, type TestServer } from "../support/servers/listen.js";
 import { TarBuilder } from "../support/tar-builder.js";
 import { freshHome } from "../support/test-home.js";
@@ -73,6 +73,21 @@ describe("ADD of a URL", () => {
     content = Buffer.from("other");
     expect(await build(`ADD ${url("/x")} /x`, { onBuild })).toEqual(["0 600 0:0 x=other"]);
     expect(states).toEqual(["finished", "cached", "cached", "finished"]);
+  });
+
+  test("is not pruned while a build uses it, and fetched again when it was", async () => {
+    const kept: number[] = [];
+    const onBuild = (event: BuildEvent) => {
+      if (event.kind === "step" && event.state === "started") started.push(pruneBuildCache());
+    };
+    const started: ReturnType<typeof pruneBuildCache>[] = [];
+    for (const _ of [1, 2]) {
+      expect(await build(`ADD ${url("/x")} /x`, { onBuild, noCache: true })).toEqual(["0 600 0:0 x=text"]);
+      for (const { removed } of await Promise.all(started.splice(0))) kept.push(removed.length);
+      const { removed } = await pruneBuildCache();
+      expect(removed.map(({ kind }) => kind)).toEqual(expect.arrayContaining(["download", "layer", "step"]));
+    }
+    expect(kept).toEqual([0, 0]);
   });
 
   test("names the instruction and its line when it fails", async () => {

@@ -1,10 +1,11 @@
 import { existsSync, readdirSync, utimesSync } from "node:fs";
-import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { basename, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { StepCache, stepKey } from "../../src/build/cache.js";
 import { diskUsage, type PruneBuildCacheOptions, prune, pruneBuildCache } from "../../src/maintenance/index.js";
 import { LayerStore } from "../../src/rootfs/index.js";
 import { acquireLock, lease } from "../../src/store/index.js";
+import { sha256 } from "../support/layer-fixture.js";
 import { StoreFixture } from "./store-fixture.js";
 
 const HOUR_MS = 3_600_000;
@@ -60,6 +61,58 @@ test("a step that is found counts as used", async () => {
   await step("found", 50);
   await new StepCache(new LayerStore(join(store.path, "layers"))).find(stepKey("found"));
   expect(await pruned({ olderThanMs: 24 * HOUR_MS })).toEqual([]);
+});
+
+/** A file that was fetched from so many URLs. */
+function download(content: string, urls: readonly string[], hours = 1): string {
+  const digest = sha256(Buffer.from(content)).slice("sha256:".length);
+  for (const url of urls) {
+    const record = JSON.stringify({ sha256: digest, size: content.length });
+    store.put(`builds/remote/downloads/${stepKey(url)}.json`, record);
+  }
+  return store.put(`builds/remote/downloads/sha256-${digest}`, content, hours * HOUR_MS);
+}
+
+describe("what ADD has fetched", () => {
+  const names = () => readdirSync(join(store.path, "builds/remote/downloads"));
+
+  test("goes with what is known of its URLs, which is of no use alone", async () => {
+    const path = download("x".repeat(40_000), ["http://a", "http://b"]);
+    store.put(`builds/remote/downloads/${stepKey("gone")}.json`, '{"sha256":"0"}');
+    const { removed, freedBytes } = await pruneBuildCache({ dryRun: true });
+    expect(removed.map(({ kind }) => kind)).toEqual(["download", "download"]);
+    expect(removed.map(({ item }) => item)).toContain(basename(path).replace("-", ":"));
+    expect(freedBytes).toBeGreaterThan(40_000);
+    expect(names()).toHaveLength(4);
+    await pruneBuildCache();
+    expect(names()).toEqual([]);
+  });
+
+  test("goes by age and size like the rest", async () => {
+    const [old, fresh] = [download("old".repeat(10_000), ["http://old"], 50), download("new", ["http://new"])];
+    expect(await pruned({ olderThanMs: 60 * HOUR_MS })).toEqual([]);
+    expect(await pruned({ keepStorageBytes: 1_000_000 })).toEqual([]);
+    expect(await pruned({ olderThanMs: 24 * HOUR_MS })).toEqual(["download"]);
+    expect([old, fresh].map((path) => existsSync(path))).toEqual([false, true]);
+    expect(names()).toHaveLength(2);
+  });
+
+  test("stays while a build runs", async () => {
+    const path = download("content", ["http://a"]);
+    await using _lease = await lease([join(store.path, "builds/remote")]);
+    expect(await pruned()).toEqual([]);
+    expect(existsSync(path)).toBe(true);
+  });
+
+  test("that killed builds left half-made is pruned", async () => {
+    store.put("builds/remote/123-0.git-pack", "PACK");
+    store.put("builds/remote/downloads/abc.partial");
+    const held = store.put("builds/remote/456-0.git-pack", "PACK");
+    await using _held = await acquireLock(`${held}.lock`);
+    const { removed } = await prune();
+    expect(removed.map(({ item }) => item).sort()).toEqual(["123-0.git-pack", "abc.partial"]);
+    expect(existsSync(held)).toBe(true);
+  });
 });
 
 test("what a build is using stays", async () => {

@@ -7,15 +7,15 @@ import { NetworkError } from "../../errors.js";
 import { acquireLock, explainingNoSpace, replace, sweepPartials } from "../../store/index.js";
 import { shownUrl, type WebClient, type WebResponse } from "./web-client.js";
 
-/** What is known of a URL since it was fetched last. */
-const Stored = v.object({
+/** What is known of a URL since it was fetched last, in a file beside those that were fetched. */
+export const Stored = v.object({
   sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
   size: v.pipe(v.number(), v.integer(), v.minValue(0)),
   etag: v.optional(v.string()),
   /** As the server has written it. */
   lastModified: v.optional(v.string()),
 });
-type Stored = v.InferOutput<typeof Stored>;
+export type Stored = v.InferOutput<typeof Stored>;
 
 /** A file that was fetched. */
 export interface Download {
@@ -146,8 +146,13 @@ export class Downloads {
   }
 
   #pathOf({ sha256 }: Pick<Stored, "sha256">): string {
-    return join(this.#folder, `sha256-${sha256}`);
+    return join(this.#folder, fileName(sha256));
   }
+}
+
+/** What a file is called by its content. */
+export function fileName(sha256: string): string {
+  return `sha256-${sha256}`;
 }
 
 function conditions(known: Stored | undefined): Record<string, string> {
