@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 
@@ -27,6 +27,28 @@ test.each([
   expect(named.length).toBeGreaterThanOrEqual(least);
   expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([]);
 });
+
+test("every feature of docs/build.md names a test that is there", () => {
+  const rows = rowsAfter("build.md", "| | supermachine | BuildKit");
+  expect(rows.length).toBeGreaterThan(35);
+  const all = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" });
+  const missing = rows.filter((row) => {
+    const named = row.split("|").at(-2)?.trim().split(", ") ?? [];
+    return !named.every((name) => name.endsWith(".test.ts") && all.some((path) => `/${path}`.endsWith(`/${name}`)));
+  });
+  expect(missing).toEqual([]);
+});
+
+/** The rows of a table, without its head. */
+function rowsAfter(name: string, head: string): string[] {
+  const lines = readFileSync(join(root, "docs", name), "utf8").split("\n");
+  const from = lines.findIndex((line) => line.startsWith(head)) + 2;
+  const rows = lines.slice(from);
+  return rows.slice(
+    0,
+    rows.findIndex((line) => !line.startsWith("|")),
+  );
+}
 
 test("every barrier of docs/security.md names a test that shows it", () => {
   const page = readFileSync(join(root, "docs", "security.md"), "utf8");

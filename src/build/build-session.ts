@@ -28,7 +28,7 @@ import { REMOTE } from "./kept-by-builds.js";
 import { BuildMachines } from "./machine.js";
 import { type BuildOptions, commandSettings, machineSize, parallelism } from "./options.js";
 import type { ImportedCache, StepRecords } from "./shared-cache/index.js";
-import { buildStage } from "./stage-builder.js";
+import { buildStage, checkSteps } from "./stage-builder.js";
 import { type CopyRequest, copyStep, type StepContext, type StepSource } from "./steps/index.js";
 import { ContextTree, type FileDigests, LayerTree } from "./tree/index.js";
 
@@ -109,7 +109,9 @@ export class BuildSession implements Disposable {
     const triggers = await this.#triggers(first);
     const plan = triggers.size === 0 ? first : planBuild(this.scope, { ...options, triggers });
     for (const planned of plan.stages) {
-      this.#evaluated.set(planned.stage.index, await this.#evaluate(planned));
+      const evaluated = await this.#evaluate(planned);
+      checkSteps(evaluated.steps);
+      this.#evaluated.set(planned.stage.index, evaluated);
     }
     const evaluated = [...this.#evaluated.values()];
     this.#progress = new BuildProgress(evaluated, this.#options.onBuild);

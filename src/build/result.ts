@@ -1,13 +1,9 @@
-import { UsageError } from "../errors.js";
 import { type BakeSource, bakeOnce, checkName, Image, nameOfFolder, runConfigurationOf } from "../image/index.js";
 import type { Runtime } from "../machine/index.js";
 import { formatPlatform } from "../oci/index.js";
 import type { StoredLayer } from "../rootfs/index.js";
 import { type ImageState, imageDocument } from "./image-state.js";
 import type { BuildOptions } from "./options.js";
-
-/** As many as a guest can stack, with room for what a later build adds. */
-const MOST_LAYERS = 250;
 
 /** How a result is baked. */
 interface ResultOptions
@@ -24,11 +20,6 @@ export async function bakeResult(
 ): Promise<{ image: Image; id: string; names: string[] }> {
   const { document, digest } = imageDocument(state);
   const layers = [...state.layers];
-  if (layers.length > MOST_LAYERS) {
-    throw new UsageError(`the image has ${layers.length} layers; at most ${MOST_LAYERS} work`, {
-      hint: "Join RUN instructions with && or heredocs.",
-    });
-  }
   const source: BakeSource = {
     reference: options.reference,
     manifestDigest: digest,

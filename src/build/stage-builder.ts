@@ -1,8 +1,10 @@
 import type { PlannedStage, Step } from "../dockerfile/index.js";
+import { UsageError } from "../errors.js";
+import { MOST_LAYERS } from "../image/index.js";
 import type { BuildSession } from "./build-session.js";
 import { stepFailure } from "./failure.js";
 import { type ImageState, withConfig, withLayer } from "./image-state.js";
-import { copyStep, runStep, type StepContext, type StepOutcome, workdirStep } from "./steps/index.js";
+import { checkRun, copyStep, runStep, type StepContext, type StepOutcome, workdirStep } from "./steps/index.js";
 
 /** Does the steps of one stage, one after the other. */
 export async function buildStage(
@@ -26,6 +28,18 @@ export async function buildStage(
   return state;
 }
 
+/** Finds what cannot be done before anything is. @throws BuildError */
+export function checkSteps(steps: readonly Step[]): void {
+  for (const step of steps) {
+    if (step.kind !== "run") continue;
+    try {
+      checkRun(step);
+    } catch (error) {
+      throw stepFailure(step, error, undefined);
+    }
+  }
+}
+
 /** The state after a step, and whether what it takes was found. */
 async function after(
   context: StepContext,
@@ -38,6 +52,11 @@ async function after(
   }
   const outcome = await doStep(context, state, step);
   const value = withLayer(state, outcome, step.createdBy);
+  if (value.layers.length > MOST_LAYERS) {
+    throw new UsageError(`It makes layer ${value.layers.length} of the image; at most ${MOST_LAYERS} can be attached`, {
+      hint: "Join RUN instructions with && or heredocs, and COPY instructions by naming several sources.",
+    });
+  }
   return { value: { ...value, config: step.config }, cached: outcome.cached };
 }
 

@@ -4,7 +4,7 @@ export { type BundleDiagnosis, type BundleProblem, verifyBundle } from "./bundle
 export { type BundleOptions, type BundleSummary, bundleImage } from "./bundle/make-bundle.js";
 export type { CopySourceOptions } from "./copy-source.js";
 export { Image, type StartOptions } from "./image.js";
-export { ensureLayers } from "./layers.js";
+export { ensureLayers, MOST_LAYERS } from "./layers.js";
 export { METADATA_FILE, readMetadata, type SnapshotMetadata } from "./metadata.js";
 export { checkName, isName, namedFolder, nameOfFolder, shortName } from "./name.js";
 export { type BakeOptions, type ForeignState, runConfigurationOf } from "./options.js";

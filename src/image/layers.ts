@@ -9,7 +9,7 @@ import { together } from "../together.js";
 /** Conversion is bound by the processor; more at once only help where a source is slow. */
 const AT_ONCE = 2;
 /** Each layer with content is a disk and a lower folder of the overlay; docker stops at 127. */
-const MOST_LAYERS = 250;
+export const MOST_LAYERS = 250;
 
 /**
  * Makes sure that every layer of an image is in the store, converting those that are not.

@@ -12,6 +12,7 @@ import {
   parseCacheTarget,
 } from "../../src/index.js";
 import { startRegistry } from "../support/registry/docker-registry.js";
+import { pushBusybox } from "../support/registry/push.js";
 import { freshHome } from "../support/test-home.js";
 
 /** Needs no machine: what is tested is what is found again. */
@@ -114,6 +115,14 @@ test("a cache that is missing, damaged or something else is a warning, and nothi
     expect.stringContaining("is an image, not a build cache"),
     expect.stringContaining("is not used"),
   ]);
+});
+
+test("a registry holds bases", async () => {
+  await using registry = await startRegistry();
+  await pushBusybox(`${registry.host}/team/base:1`);
+  const dockerfile = `FROM ${registry.host}/team/base:1\nCOPY a /a\n`;
+  expect((await build({ dockerfile, pull: "always" })).states).toEqual(["finished"]);
+  expect((await build({ dockerfile, pull: "never" })).states).toEqual(["cached"]);
 });
 
 test("a registry holds a cache, too", async () => {

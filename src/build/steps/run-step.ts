@@ -15,7 +15,6 @@ const KEPT_OUTPUT = 64 * 1024;
 
 /** RUN: the command in a machine, upon the layers so far. */
 export async function runStep(context: StepContext, state: ImageState, step: RunStep): Promise<StepOutcome> {
-  requireSupported(step);
   const { argv, file, env, workdir, user, network, mounts } = step;
   // Proxies are no part of it, so that another one finds the same.
   const parts: unknown[] = ["run", filesKey(state), argv, file, [...env].sort(), workdir, user, network];
@@ -83,7 +82,8 @@ async function changesNothing(layer: AddedLayer, state: ImageState): Promise<boo
   return root.mode === mode && root.uid === uid && root.gid === gid;
 }
 
-function requireSupported({ network }: RunStep): void {
+/** Known before anything is run. @throws UsageError when no machine could do it */
+export function checkRun({ network }: RunStep): void {
   if (network !== "host") return;
   throw new UsageError("RUN --network=host is not possible: a microVM has no part in the host's network", {
     hint: "Leave it out; what commands may reach is up to the egress policy.",
