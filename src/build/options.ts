@@ -37,8 +37,9 @@ export interface BuildOptions extends LongWork {
   /** Names or indexes of stages whose instructions are run anew. */
   noCacheFilter?: readonly string[] | undefined;
   /**
-   * ssh-agents by their ids, for `RUN --mount=type=ssh`: the path of an agent's socket, or of files of private keys without a passphrase; an empty list is
-   * the agent of `SSH_AUTH_SOCK`. Commands can list the keys and sign with them; the keys themselves stay on this machine.
+   * ssh-agents by their ids, for `RUN --mount=type=ssh`, and `default` for git repositories that are fetched by SSH: the path of an agent's socket, or
+   * of files of private keys without a passphrase; an empty list is the agent of `SSH_AUTH_SOCK`. Commands can list the keys and sign with them; the keys
+   * themselves stay on this machine.
    */
   ssh?: Readonly<Record<string, readonly string[]>> | undefined;
   /** Limits of the commands' resources, by docker's names for them. */

@@ -22,7 +22,7 @@ export function addBuildRunOptions(command: Command): Command {
     )
     .option(
       "--ssh <default|id=socket|id=keyfile[,keyfile]>",
-      "ssh-agent for RUN --mount=type=ssh; can be repeated",
+      "ssh-agent for RUN --mount=type=ssh and git by SSH; can be repeated",
       collect,
     )
     .addOption(new Option("--network <mode>", "network of RUN instructions").choices(["default", "none"]))

@@ -189,9 +189,6 @@ describe("a git repository that cannot be had", () => {
     expect(await failure(url("#main:nothing"))).toContain("nothing is not a folder of the git repository");
     expect(await failure(url("", "none.git"))).toContain("the git server answered 404");
     expect(await failure(`${url()}#${"0".repeat(40)}`)).toMatch(/the git server (says|did not send)/);
-    for (const remote of ["git@github.com:a/b.git", "ssh://git@github.com/a/b"]) {
-      expect(await failure(remote)).toContain("only https, http and git:// are supported");
-    }
     const private_ = await builtFiles(`FROM scratch\nADD ${url()} /\n`).catch((error: Error) => error.message);
     expect(private_).toContain("not allowed");
   });

@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { mkdtemp, rm, stat } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -57,7 +59,7 @@ async function startAgent(id: string, keys: readonly string[]): Promise<SshAgent
     await rm(folder, { recursive: true, force: true });
   };
   try {
-    await untilThere(socket);
+    await untilListening(socket);
     // Without a terminal, so that it cannot ask for a passphrase in the middle of a build.
     const added = await execa("ssh-add", ["-q", "--", ...keys], {
       env: { SSH_AUTH_SOCK: socket, SSH_ASKPASS_REQUIRE: "never" },
@@ -74,9 +76,16 @@ async function startAgent(id: string, keys: readonly string[]): Promise<SshAgent
   }
 }
 
-async function untilThere(socket: string): Promise<void> {
+/** The socket's file is there a moment before anybody listens. */
+async function untilListening(path: string): Promise<void> {
   for (const end = performance.now() + START_TIMEOUT_MS; performance.now() < end; await sleep(LOOK_MS)) {
-    if (await stat(socket).catch(() => undefined)) return;
+    const socket = connect(path);
+    const isListening = await once(socket, "connect").then(
+      () => true,
+      () => false,
+    );
+    socket.destroy();
+    if (isListening) return;
   }
   throw new UsageError("ssh-agent did not start", {
     hint: "Install OpenSSH's client, or name the socket of an agent.",

@@ -46,13 +46,13 @@ export class CopySources implements AsyncDisposable {
 
   #open(source: AddSource): CopySource {
     const { kind, unpack, checksum, keepGitDir } = this.#step;
-    const { work, remote, secrets } = this.#context;
+    const { work, remote, secrets, ssh } = this.#context;
     // As in BuildKit, what is here is unpacked unless told otherwise, and what is fetched only when told so.
     if (source.kind === "url") {
       return { ...urlSource(remote, source.url, { checksum, signal: work.signal }), unpacks: unpack ?? false };
     }
     if (source.kind === "git") {
-      const opened = gitSource(remote, source, { checksum, keepGitDir, secrets, signal: work.signal });
+      const opened = gitSource(remote, source, { checksum, keepGitDir, secrets, ssh, signal: work.signal });
       this.#opened.push(opened);
       return { ...opened, unpacks: false };
     }

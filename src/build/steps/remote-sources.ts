@@ -5,6 +5,7 @@ import { once } from "../../once.js";
 import { type DownloadOptions, gitDirectory, type Remote } from "../../remote/index.js";
 import { stepKey } from "../cache.js";
 import { readSecret, type SecretSource } from "../mounts/index.js";
+import { openSshAgent, type SshAgent } from "../ssh/index.js";
 import { filesTree, GitTree, resolveIn, toBytes } from "../tree/index.js";
 import type { CopyFiles, CopySource } from "./copy-sources.js";
 
@@ -34,6 +35,8 @@ export interface GitOptions {
   checksum: string | undefined;
   keepGitDir: boolean;
   secrets: Readonly<Record<string, SecretSource>>;
+  /** As of a build: agents and keys by their ids. */
+  ssh: Readonly<Record<string, readonly string[]>>;
   signal: AbortSignal | undefined;
 }
 
@@ -44,9 +47,16 @@ export function gitSource(
   options: GitOptions,
 ): Omit<CopySource, "unpacks"> & AsyncDisposable {
   const { checksum, signal, keepGitDir } = options;
+  const { default: keys } = options.ssh;
+  let agent: Promise<SshAgent> | undefined;
+  const sshAgent = async () => {
+    agent ??= openSshAgent("default", keys ?? []);
+    return (await agent).socket;
+  };
   const open = once(async () => {
     const authorization = await gitAuthorization(url, options.secrets);
-    return await remote.repository({ remote: url, ref, checksum, authorization, signal });
+    const more = keys && { sshAgent };
+    return await remote.repository({ remote: url, ref, checksum, authorization, signal, ...more });
   });
   const files = once(async (): Promise<CopyFiles> => {
     const checkout = await (await open()).checkout();
@@ -62,6 +72,7 @@ export function gitSource(
     files,
     async [Symbol.asyncDispose]() {
       await (await open().catch(() => undefined))?.[Symbol.asyncDispose]();
+      await (await agent?.catch(() => undefined))?.[Symbol.asyncDispose]();
     },
   };
 }

@@ -19,13 +19,15 @@ const MOST_TARGET = 4095;
 const MOST_DEPTH = 8;
 
 export interface GitRequest {
-  /** `https://`, `http://` or `git://`. */
+  /** `https://`, `http://`, `git://`, `ssh://` or `USER@HOST:PATH`. */
   remote: string;
   /** A branch, a tag or a whole commit; by default what the server has as HEAD. */
   ref?: string | undefined;
   /** The beginning of the commit that it has to be. */
   checksum?: string | undefined;
   authorization?: string | undefined;
+  /** Gives the socket of an ssh-agent; it is asked for when a repository is reached by SSH, and without it none is. */
+  sshAgent?: (() => Promise<string>) | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -72,9 +74,10 @@ export class GitRepository implements AsyncDisposable {
   /** A repository within this one, which ends with it. */
   submodule(url: string, ref: string): GitRepository {
     if (this.#depth === MOST_DEPTH) throw new UsageError(`${url} is a submodule ${MOST_DEPTH} levels deep`);
-    const { remote, authorization, signal } = this.#request;
-    const own = new URL(url).origin === new URL(remote).origin ? authorization : undefined;
-    const repository = new GitRepository(this.#work, { remote: url, ref, authorization: own, signal }, this.#depth + 1);
+    const { remote, authorization, sshAgent, signal } = this.#request;
+    const own = isSameServer(url, remote) ? authorization : undefined;
+    const request = { remote: url, ref, authorization: own, sshAgent, signal };
+    const repository = new GitRepository(this.#work, request, this.#depth + 1);
     this.#open.push(repository);
     return repository;
   }
@@ -116,6 +119,11 @@ export class GitRepository implements AsyncDisposable {
     }
     await explainingNoSpace(path, () => pipeline(counted(), createWriteStream(path, { mode: 0o600 }), { signal }));
   }
+}
+
+/** Of URLs that tokens are for. */
+function isSameServer(one: string, other: string): boolean {
+  return URL.canParse(one) && URL.canParse(other) && new URL(one).origin === new URL(other).origin;
 }
 
 /** The files of a commit. */

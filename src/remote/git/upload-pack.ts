@@ -2,6 +2,8 @@ import type { Socket } from "node:net";
 import { NetworkError, UsageError } from "../../errors.js";
 import { shownUrl, type WebClient, type WebResponse } from "../web/index.js";
 import { encodePackets } from "./pkt-line.js";
+import { parseSshRemote } from "./ssh-remote.js";
+import { connectSsh } from "./ssh-upload-pack.js";
 
 const GIT_PORT = 9418;
 const SERVICE = "git-upload-pack";
@@ -18,11 +20,13 @@ export interface UploadPack {
 export interface UploadPackOptions {
   /** The value of an `Authorization` header, for HTTPS. */
   authorization?: string | undefined;
+  /** Gives the socket of the agent whose keys may be used for SSH; without it there is no SSH. */
+  sshAgent?: (() => Promise<string>) | undefined;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Opens a repository by `https://`, `http://` or `git://`, as git's protocol has it (gitprotocol-http(5), gitprotocol-pack(5), version 0).
+ * Opens a repository by `https://`, `http://`, `git://` or SSH, as git's protocol has it (gitprotocol-http(5), gitprotocol-pack(5), version 0).
  * @throws UsageError for every other form
  */
 export async function openUploadPack(
@@ -33,8 +37,13 @@ export async function openUploadPack(
   const url = URL.canParse(remote) ? new URL(remote) : undefined;
   if (url?.protocol === "https:" || url?.protocol === "http:") return new HttpUploadPack(client, url, options);
   if (url?.protocol === "git:") return await connectGit(client, url, options.signal);
-  throw new UsageError(`${remote} cannot be fetched: only https, http and git:// are supported for git repositories`, {
-    hint: "Instead of SSH use https; a token for it is given as the secret GIT_AUTH_TOKEN.",
+  const ssh = parseSshRemote(remote);
+  if (!ssh)
+    throw new UsageError(`${remote} cannot be fetched: git repositories are reached by https, http, git:// or SSH`);
+  if (options.sshAgent)
+    return await connectSsh(client, ssh, { agent: await options.sshAgent(), signal: options.signal });
+  throw new UsageError(`${remote} cannot be fetched: the build was given no keys for SSH`, {
+    hint: "Give it those of your agent with --ssh default, or a token for https with --secret id=GIT_AUTH_TOKEN,env=VARIABLE.",
   });
 }
 

@@ -39,7 +39,7 @@ export const ACCEPTED: readonly Accepted[] = [
     why: "It takes **.txt for **/.txt. Docker's builds take it for every path that ends so.",
     applies: (path, own) => path.endsWith(".txt") && own === undefined,
   },
-  ...["an exception by two stars", "in turns by two stars"].map((name) => ({
+  ...["an exception by two stars", "all but files by two stars", "in turns by two stars"].map((name) => ({
     name,
     why: "It looks into an ignored folder only for an exception whose text begins with its path. BuildKit does for patterns too.",
     applies: (path: string, own: ListedNode | undefined, other: ListedNode | undefined) =>
