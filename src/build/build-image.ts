@@ -23,7 +23,7 @@ import { readIgnoreFile } from "./contexts.js";
 import type { KeptCommand } from "./failed-command.js";
 import type { ImageState } from "./image-state.js";
 import { REMOTE } from "./kept-by-builds.js";
-import { type BuildOptions, commandSettings, sourceDateEpoch } from "./options.js";
+import { type BuildOptions, checkRunTimeout, commandSettings, sourceDateEpoch } from "./options.js";
 import { type BuildOutput, imageNames, STDOUT, type WrittenOutput, writeOutput } from "./output/index.js";
 import { bakeResult, namesOf } from "./result.js";
 import { checkCacheTarget, exportCache, ImportedCache } from "./shared-cache/index.js";
@@ -108,6 +108,7 @@ async function whenBuilt<T>(
 ): Promise<T> {
   if (options.egress !== undefined) checkPolicy(options.egress);
   commandSettings(options);
+  checkRunTimeout(options);
   const file = parseDockerfile(await readDockerfile(options), { fileName: options.file ?? "Dockerfile" });
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
   const { buildArgs, target } = options;

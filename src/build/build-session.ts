@@ -227,6 +227,7 @@ export class BuildSession implements Disposable {
       egress,
       remote: this.#remote,
       settings: commandSettings(this.#options),
+      runTimeoutMs: this.#options.runTimeoutMs,
       keepFailed: onFailedCommand && ((command) => this.#keepFailed(command)),
       secrets,
       ssh,

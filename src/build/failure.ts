@@ -1,5 +1,5 @@
 import { excerpt, type Step } from "../dockerfile/index.js";
-import { BuildError, DockerfileError } from "../errors.js";
+import { BuildError, DockerfileError, ExecTimeoutError } from "../errors.js";
 import { shownLine } from "../shown-line.js";
 
 const SHOWN_LINES = 20;
@@ -14,25 +14,34 @@ export function stepFailure(step: Step, cause: unknown, signal: AbortSignal | un
   return new BuildError(`${headOf(step)}\n  ${reason}`, { ...aboutStep(step), cause });
 }
 
-/** A command ended with another code than 0. */
-export function commandFailure(
-  step: Step,
-  how: { exitCode: number | null; signal: string | null },
-  output: string,
-): BuildError {
-  const what = how.signal ? `was killed by ${how.signal}` : `ended with exit code ${how.exitCode}`;
+/** How a command ended. */
+interface Ended {
+  exitCode: number | null;
+  signal: string | null;
+  isLate?: boolean | undefined;
+}
+
+/** A command ended with another code than 0, or was ended after `timeoutMs`. */
+export function commandFailure(step: Step, how: Ended, output: string, timeoutMs?: number): BuildError {
+  const what = howItEnded(how, timeoutMs);
   const shown = output.trimEnd().split("\n").slice(-SHOWN_LINES).map(shownLine);
   const words = shown.join("\n").trim() === "" ? "It wrote nothing." : shown.map((line) => `  | ${line}`).join("\n");
   return new BuildError(`${headOf(step)}\n  The command ${what}.\n${words}`, {
     ...aboutStep(step),
-    ...(isKilled(how) && { hint: OUT_OF_MEMORY }),
+    ...(how.isLate && { cause: new ExecTimeoutError(`the command ${what}`, { stdout: output }) }),
+    ...(isKilled(how) && !how.isLate && { hint: OUT_OF_MEMORY }),
     exitCode: how.exitCode ?? undefined,
     output,
   });
 }
 
+function howItEnded({ exitCode, signal, isLate }: Ended, timeoutMs = 0): string {
+  if (isLate) return `was killed after ${timeoutMs / 1000} s, the time that each command of this build has`;
+  return signal ? `was killed by ${signal}` : `ended with exit code ${exitCode}`;
+}
+
 /** By SIGKILL, of itself or as a shell tells it of its own command. */
-function isKilled({ exitCode, signal }: { exitCode: number | null; signal: string | null }): boolean {
+function isKilled({ exitCode, signal }: Ended): boolean {
   return signal === "SIGKILL" || exitCode === 137;
 }
 

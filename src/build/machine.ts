@@ -35,6 +35,8 @@ export interface MachineCommand {
   shmBytes?: number | undefined;
   /** Addresses by names, for /etc/hosts. */
   hosts?: Readonly<Record<string, string>> | undefined;
+  /** Milliseconds after which it is killed. */
+  timeoutMs?: number | undefined;
   /** The machine stays when the command fails, and is whoever asked's. */
   keepFailed?: boolean | undefined;
   mounts?: PreparedMounts | undefined;
@@ -45,6 +47,8 @@ export interface MachineCommand {
 export interface MachineResult {
   exitCode: number | null;
   signal: string | null;
+  /** It was killed because it ran longer than its `timeoutMs`. */
+  isLate?: boolean | undefined;
   layer: AddedLayer | undefined;
   /** Of a command that failed and asked for it. */
   machine?: Machine | undefined;
@@ -86,13 +90,13 @@ export class BuildMachines implements Disposable {
     try {
       const rootDisk = await emptyRootDisk(this.#size.diskMiB, work);
       const attached = await assemble(machine, layers, rootDisk, command, signal);
-      const { exitCode, signal: killer } = await runCommand(machine, command, signal);
-      isKept = exitCode !== 0 && command.keepFailed === true;
-      if (isKept) return { exitCode, signal: killer, layer: undefined, machine };
+      const ended = await runCommand(machine, command, signal);
+      isKept = ended.exitCode !== 0 && command.keepFailed === true;
+      if (isKept) return { ...ended, layer: undefined, machine };
       attached[Symbol.dispose]();
-      if (exitCode !== 0) return { exitCode, signal: killer, layer: undefined };
+      if (ended.exitCode !== 0) return { ...ended, layer: undefined };
       const archive = machine.agent.readLayer(leftOut(command.mounts), signal);
-      return { exitCode, signal: null, layer: await store.add(archive, signal) };
+      return { exitCode: 0, signal: null, layer: await store.add(archive, signal) };
     } finally {
       if (!isKept) await machine.stop();
     }
@@ -170,8 +174,13 @@ async function assemble(
   return attachMounts(machine, mounts?.mounts ?? [], signal);
 }
 
-async function runCommand(machine: Machine, command: MachineCommand, signal: AbortSignal | undefined) {
-  const { argv, file, env, cwd, user, egress, rlimits = [], onOutput } = command;
+async function runCommand(
+  machine: Machine,
+  command: MachineCommand,
+  signal: AbortSignal | undefined,
+): Promise<Pick<MachineResult, "exitCode" | "signal" | "isLate">> {
+  const { argv, file, env, cwd, user, egress, rlimits = [], timeoutMs, onOutput } = command;
+  let timer: NodeJS.Timeout | undefined;
   const network = Egress.open(machine.agent.network, { policy: egress });
   try {
     if (file) {
@@ -183,9 +192,18 @@ async function runCommand(machine: Machine, command: MachineCommand, signal: Abo
     process.stdout.on("data", (bytes: Buffer) => onOutput("stdout", bytes));
     process.stderr.on("data", (bytes: Buffer) => onOutput("stderr", bytes));
     const ended = [process.stdout, process.stderr].map((stream) => once(stream, "close"));
-    const [status] = await Promise.all([process.wait(), ...ended]);
-    return status;
+    const all = Promise.all([process.wait(), ...ended]).then(([{ exitCode, signal }]) => ({ exitCode, signal }));
+    if (timeoutMs === undefined) return await all;
+    const late = new Promise<Pick<MachineResult, "exitCode" | "signal" | "isLate">>((resolve) => {
+      timer = setTimeout(() => {
+        process.kill("SIGKILL");
+        // What it has started may hold its output open; the end of the machine ends that too.
+        resolve({ exitCode: null, signal: "SIGKILL", isLate: true });
+      }, timeoutMs);
+    });
+    return await Promise.race([all, late]);
   } finally {
+    clearTimeout(timer);
     network.close();
   }
 }

@@ -46,6 +46,8 @@ export interface BuildOptions extends LongWork {
   ulimits?: Rlimits | undefined;
   /** Size of the commands' /dev/shm in MiB; half of their memory by default. */
   shmMiB?: number | undefined;
+  /** Milliseconds that each command may take before it is killed and the build fails; no bound by default. */
+  runTimeoutMs?: number | undefined;
   /** Addresses that commands find in /etc/hosts, by name. */
   hosts?: Readonly<Record<string, string>> | undefined;
   /** Caches of other machines, which are asked in this order for what is not in this one's. One that is missing or damaged is a warning. */
@@ -96,6 +98,15 @@ export function machineSize(env: NodeJS.ProcessEnv = process.env): MachineSize {
   const memoryMiB = setting(env, "SUPERMACHINE_BUILD_MEMORY_MIB", DEFAULT_MEMORY_MIB, LEAST_MEMORY_MIB);
   const diskMiB = setting(env, "SUPERMACHINE_BUILD_DISK_MIB", DEFAULT_DISK_MIB, LEAST_DISK_MIB);
   return { memoryMiB, vcpus: 1, diskMiB };
+}
+
+/** What a timer of Node takes. */
+const MOST_MS = 2 ** 31 - 1;
+
+/** @throws UsageError */
+export function checkRunTimeout({ runTimeoutMs }: Pick<BuildOptions, "runTimeoutMs">): void {
+  if (runTimeoutMs === undefined || (runTimeoutMs > 0 && runTimeoutMs <= MOST_MS)) return;
+  throw new UsageError(`runTimeoutMs is ${runTimeoutMs}; it is a number of milliseconds above 0, and at most 24 days`);
 }
 
 const HOST_NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/;

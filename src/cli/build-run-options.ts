@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import { type BuildOptions, parseSecret, parseSsh, type Rlimits, type SecretSource } from "../index.js";
-import { collect } from "./options.js";
+import { collect, goDuration } from "./options.js";
 import { shmSizeOption, ulimitOption } from "./setting-options.js";
 
 /** Options of `build` that say what its RUN instructions find around them. */
@@ -11,6 +11,7 @@ export interface BuildRunFlags {
   addHost?: string[];
   ulimit?: Rlimits;
   shmSize?: number;
+  runTimeout?: number;
 }
 
 export function addBuildRunOptions(command: Command): Command {
@@ -27,6 +28,7 @@ export function addBuildRunOptions(command: Command): Command {
     )
     .addOption(new Option("--network <mode>", "network of RUN instructions").choices(["default", "none"]))
     .option("--add-host <name:ip>", "line of /etc/hosts for RUN instructions; can be repeated", collect)
+    .option("--run-timeout <time>", "kill a RUN instruction that takes longer, such as 90s or 1h30m", goDuration)
     .addOption(ulimitOption())
     .addOption(shmSizeOption());
 }
@@ -34,13 +36,14 @@ export function addBuildRunOptions(command: Command): Command {
 /** @throws UsageError */
 export function buildRunOptions(
   flags: BuildRunFlags,
-): Pick<BuildOptions, "secrets" | "ssh" | "ulimits" | "shmMiB" | "hosts"> {
-  const { secret = [], ssh = [], addHost = [], ulimit, shmSize } = flags;
+): Pick<BuildOptions, "secrets" | "ssh" | "ulimits" | "shmMiB" | "hosts" | "runTimeoutMs"> {
+  const { secret = [], ssh = [], addHost = [], ulimit, shmSize, runTimeout } = flags;
   return {
     secrets: Object.fromEntries(secret.map(secretOf)),
     ssh: Object.fromEntries(ssh.map(sshOf)),
     ulimits: ulimit,
     shmMiB: shmSize === undefined ? undefined : shmSize / 2 ** 20,
+    runTimeoutMs: runTimeout,
     hosts: Object.fromEntries(addHost.map(hostOf)),
   };
 }

@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
-import { BuildError, type BuildOptions, type FailedCommand } from "../../src/index.js";
+import { BuildError, type BuildOptions, ExecTimeoutError, type FailedCommand } from "../../src/index.js";
 import { buildsInFreshHomes } from "../support/builds.js";
 
 const builds = buildsInFreshHomes();
@@ -97,6 +97,18 @@ describe("the machine of a command that failed", () => {
     });
     expect(shown).toEqual([4]);
   });
+});
+
+test("a command that takes longer than it may is killed, whatever it has started, and what came before is kept", async () => {
+  const dockerfile = "FROM $BASE\nRUN echo quick > /quick\nRUN echo begun; trap '' TERM; sleep 1000 & sleep 1000\n";
+  const error = await failure(dockerfile, { runTimeoutMs: 3_000 });
+  expect(error).toMatchObject({ line: 3, column: 1, exitCode: undefined, output: "begun\n" });
+  expect(error.cause).toBeInstanceOf(ExecTimeoutError);
+  expect(error.message).toContain("was killed after 3 s, the time that each command of this build has");
+  // Time is no part of what a command is known by.
+  const again = await build("FROM $BASE\nRUN echo quick > /quick\n", { runTimeoutMs: 60_000 });
+  expect(again.states).toEqual(["cached"]);
+  await expect(build("FROM $BASE\n", { runTimeoutMs: 0 })).rejects.toThrow("runTimeoutMs is 0");
 });
 
 describe("a command that misbehaves ends in an error with its place", () => {

@@ -50,6 +50,7 @@ async function run(context: StepContext, state: ImageState, step: RunStep) {
     cwd,
     user,
     egress: network === "none" ? ("none" as const) : context.egress,
+    timeoutMs: context.runTimeoutMs,
     keepFailed: context.keepFailed !== undefined,
     onOutput,
   };
@@ -58,7 +59,7 @@ async function run(context: StepContext, state: ImageState, step: RunStep) {
     const machines = await context.machines();
     const result = await machines.run(state.layers, command, context.layers, context.work);
     if (result.layer) return (await changesNothing(result.layer, state)) ? undefined : result.layer;
-    const error = commandFailure(step, result, output.toString());
+    const error = commandFailure(step, result, output.toString(), context.runTimeoutMs);
     isKept = result.machine !== undefined;
     if (result.machine) {
       const shell = step.config.Shell?.[0] ?? "/bin/sh";

@@ -30,6 +30,8 @@ export interface StepContext extends MountContext {
   remote: Remote;
   /** What commands find around them. */
   settings: CommandSettings;
+  /** Milliseconds that a command may take; it is no part of its key. */
+  runTimeoutMs: number | undefined;
   /** Takes what a failed command had; without it nothing is kept. */
   keepFailed: ((command: KeptCommand) => Promise<void>) | undefined;
   onOutput: (stream: "stdout" | "stderr", bytes: Buffer) => void;
