@@ -27,8 +27,9 @@ module.exports = {
     },
     {
       name: "one-door-from-top",
+      comment: "What starts the programs loads nothing that it does not need.",
       severity: "error",
-      from: { path: "^src/[^/]+\\.ts$" },
+      from: { path: "^src/[^/]+\\.ts$", pathNot: "^src/launch\\.ts$" },
       to: { path: "^src/[^/]+/.+", pathNot: "^src/[^/]+/index\\.ts$" },
     },
     {

@@ -1,40 +1,101 @@
-// Bundles the program into dist/: npm run build. Node needs most of the time of a short command to find and read modules, of which there
-// would be 350; and so do the libraries that are bundled with them. Their licenses are put beside them.
+// Bundles the library and the programs into dist/: npm run build. Node needs most of the time of a short command to find and read modules,
+// of which there would be 350; and so do the libraries that are bundled with them. Their licenses are put beside them.
+import { createHash } from "node:crypto";
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { build, type Plugin } from "esbuild";
+import { type BuildOptions, build, type Plugin } from "esbuild";
 
-/** One has a binary for each platform; the others are large and loaded by few commands. A part of one that is named as such is bundled. */
-const NOT_BUNDLED = /^(fs-native-extensions|execa|undici)$/;
-const notBundled: Plugin = {
-  name: "not-bundled",
-  setup: ({ onResolve }) => onResolve({ filter: NOT_BUNDLED }, ({ path }) => ({ path, external: true })),
-};
-const MAIN = "dist/cli/main.js";
-/** Libraries in CommonJS call it for Node's own modules. */
-const REQUIRE = `import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);`;
-
-process.chdir(join(import.meta.dirname, ".."));
-const { metafile } = await build({
-  entryPoints: ["src/index.ts", "src/cli/main.ts", "src/daemon/supervisor-main.ts"],
-  outdir: "dist",
-  outbase: "src",
-  chunkNames: "chunks/[name]-[hash]",
+/** What is started, and from where. */
+const PROGRAMS = [
+  { name: "cli", source: "src/cli/main.ts", launcher: "dist/cli/main.js" },
+  { name: "supervisor", source: "src/daemon/supervisor-main.ts", launcher: "dist/daemon/supervisor-main.js" },
+];
+const COMMON: BuildOptions = {
   bundle: true,
-  splitting: true,
-  format: "esm",
   platform: "node",
   target: "node20.19",
-  sourcemap: true,
   // Names of classes are a part of the interface: those of errors.
   keepNames: true,
-  plugins: [notBundled],
-  banner: { js: REQUIRE },
   metafile: true,
   logLevel: "warning",
-});
-chmodSync(MAIN, 0o755);
-writeFileSync("dist/licenses.txt", licensesOf(Object.keys(metafile.inputs)));
+};
+
+process.chdir(join(import.meta.dirname, ".."));
+const inputs = [...(await buildLibrary()), ...(await Promise.all(PROGRAMS.map(buildProgram))).flat()];
+writeFileSync("dist/licenses.txt", licensesOf(inputs));
+
+async function buildLibrary(): Promise<string[]> {
+  const { metafile } = await build({
+    ...COMMON,
+    entryPoints: ["src/index.ts"],
+    outdir: "dist",
+    outbase: "src",
+    chunkNames: "chunks/[name]-[hash]",
+    splitting: true,
+    format: "esm",
+    sourcemap: true,
+    plugins: [external(/^(fs-native-extensions|execa|undici)$/)],
+    // Libraries in CommonJS call it for Node's own modules.
+    banner: {
+      js: `import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);`,
+    },
+  });
+  return Object.keys(metafile?.inputs ?? {});
+}
+
+/** One file in CommonJS, which is what code caches are for, and what starts it. */
+async function buildProgram({ name, source, launcher }: (typeof PROGRAMS)[number]): Promise<string[]> {
+  const path = `dist/programs/${name}.cjs`;
+  const { metafile } = await build({
+    ...COMMON,
+    entryPoints: [source],
+    outfile: path,
+    format: "cjs",
+    sourcemap: true,
+    plugins: [external(/^undici$/), addonFromItsPlace()],
+    // Code out of the cache cannot load a module at run time; what is external is in CommonJS.
+    supported: { "dynamic-import": false },
+    define: { "import.meta.url": "OWN_URL" },
+    banner: { js: `const OWN_URL = require("node:url").pathToFileURL(__filename).href;` },
+  });
+  const digest = createHash("sha256").update(readFileSync(path)).digest("hex").slice(0, 16);
+  const program = { name, path: `../programs/${name}.cjs`, digest };
+  await build({
+    ...COMMON,
+    entryPoints: ["src/launch.ts"],
+    outfile: launcher,
+    format: "cjs",
+    define: { PROGRAM: JSON.stringify(program) },
+    banner: { js: "#!/usr/bin/env node" },
+  });
+  chmodSync(launcher, 0o755);
+  // The package is of ES modules.
+  writeFileSync(join(launcher, "../package.json"), '{ "type": "commonjs" }\n');
+  return Object.keys(metafile?.inputs ?? {});
+}
+
+/** One has a binary for each platform; the others are large and loaded by few commands. A part of one that is named as such is bundled. */
+function external(filter: RegExp): Plugin {
+  return {
+    name: "external",
+    setup: ({ onResolve }) => onResolve({ filter }, ({ path }) => ({ path, external: true })),
+  };
+}
+
+/** The library that knows locks looks for its binary with much code. Where it does not lie in the usual place, that does it. */
+function addonFromItsPlace(): Plugin {
+  return {
+    name: "addon-from-its-place",
+    setup({ onLoad }) {
+      const contents = `try {
+      module.exports = require("fs-native-extensions/prebuilds/" + process.platform + "-" + process.arch + "/fs-native-extensions.node");
+    } catch {
+      module.exports = require("fs-native-extensions/" + "binding");
+    }`;
+      onLoad({ filter: /fs-native-extensions\/binding\.js$/ }, () => ({ contents }));
+    },
+  };
+}
 
 function licensesOf(inputs: readonly string[]): string {
   const folders = inputs.map((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0]);

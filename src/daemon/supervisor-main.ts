@@ -9,22 +9,26 @@ const starting = new AbortController();
 const answer = (text: SupervisorAnswer) => {
   if (process.connected) process.send?.(text);
 };
-try {
-  // Until the VM runs it belongs to who wanted it.
-  process.once("disconnect", () => starting.abort(new Error("the process that wanted the VM went away")));
-  const [message] = await once(process, "message");
-  const spec = v.parse(SupervisorSpec, message);
-  const onStarted = () => {
-    process.removeAllListeners("disconnect");
-    answer({ started: true });
-    process.disconnect?.();
-  };
-  await supervise(spec, onStarted, starting.signal);
-} catch (error) {
-  const code = SupermachineError.is(error) ? error.code : undefined;
-  const text = error instanceof Error ? error.message : String(error);
-  answer({ started: false, message: text, ...(code !== undefined && { code }) });
-  process.stderr.write(`${new Date().toISOString()} ${text}\n`);
-  process.exitCode = 1;
-  if (process.connected) process.disconnect();
+void main();
+
+async function main(): Promise<void> {
+  try {
+    // Until the VM runs it belongs to who wanted it.
+    process.once("disconnect", () => starting.abort(new Error("the process that wanted the VM went away")));
+    const [message] = await once(process, "message");
+    const spec = v.parse(SupervisorSpec, message);
+    const onStarted = () => {
+      process.removeAllListeners("disconnect");
+      answer({ started: true });
+      process.disconnect?.();
+    };
+    await supervise(spec, onStarted, starting.signal);
+  } catch (error) {
+    const code = SupermachineError.is(error) ? error.code : undefined;
+    const text = error instanceof Error ? error.message : String(error);
+    answer({ started: false, message: text, ...(code !== undefined && { code }) });
+    process.stderr.write(`${new Date().toISOString()} ${text}\n`);
+    process.exitCode = 1;
+    if (process.connected) process.disconnect();
+  }
 }

@@ -18,6 +18,8 @@ export interface Home {
   builds: string;
   /** Which snapshots there are outside of this home. */
   roots: string;
+  /** What V8 has made of this package's programs. */
+  code: string;
 }
 
 /**
@@ -40,5 +42,6 @@ export function home(env: NodeJS.ProcessEnv = process.env): Home {
     tls: join(root, "tls"),
     builds: join(root, "builds"),
     roots: join(root, "roots"),
+    code: join(root, "code"),
   };
 }

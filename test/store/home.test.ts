@@ -28,6 +28,7 @@ test("holds a folder for each kind of thing", () => {
     run: "/own/run",
     vms: "/own/vms",
     roots: "/own/roots",
+    code: "/own/code",
   });
 });
 
