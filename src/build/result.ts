@@ -1,4 +1,12 @@
-import { type BakeSource, bakeOnce, checkName, Image, nameOfFolder, runConfigurationOf } from "../image/index.js";
+import {
+  type BakeSource,
+  bakeOnce,
+  checkName,
+  Image,
+  nameOfFolder,
+  runConfigurationOf,
+  tagSnapshot,
+} from "../image/index.js";
 import type { Runtime } from "../machine/index.js";
 import { formatPlatform } from "../oci/index.js";
 import type { StoredLayer } from "../rootfs/index.js";
@@ -12,7 +20,7 @@ interface ResultOptions
   reference: string;
 }
 
-/** Bakes a built image under each of its names, so that its microVMs start at once. */
+/** Bakes a built image, so that its microVMs start at once, and gives the snapshot each of its names. */
 export async function bakeResult(
   runtime: Runtime,
   state: ImageState,
@@ -31,15 +39,15 @@ export async function bakeResult(
     ensureLayers: async (): Promise<StoredLayer[]> => layers,
   };
   const { memoryMiB, vcpus, snapshotsDir, signal, onProgress } = options;
-  const folders: string[] = [];
-  for (const name of namesOf(options)) {
-    folders.push(await bakeOnce(runtime, source, { name, memoryMiB, vcpus, snapshotsDir, signal, onProgress }));
-  }
-  const image = await Image.fromSnapshot(folders[0] ?? "", { signal });
+  const [name, ...others] = namesOf(options);
+  const folder = await bakeOnce(runtime, source, { name, memoryMiB, vcpus, snapshotsDir, signal, onProgress });
+  const folders = [folder];
+  for (const other of others) folders.push(await tagSnapshot(folder, other, { snapshotsDir, signal }));
+  const image = await Image.fromSnapshot(folder, { signal });
   return { image, id: digest, names: folders.map(nameOfFolder) };
 }
 
-/** The names of the snapshots; without any, one that bakeOnce makes of the context's. @throws UsageError */
-export function namesOf({ names = [] }: Pick<BuildOptions, "names">): (string | undefined)[] {
-  return names.length === 0 ? [undefined] : [...new Set(names.map(checkName))];
+/** The names of the snapshots; without any, bakeOnce makes one of the context's. @throws UsageError */
+export function namesOf({ names = [] }: Pick<BuildOptions, "names">): string[] {
+  return [...new Set(names.map(checkName))];
 }

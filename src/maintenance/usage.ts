@@ -1,6 +1,6 @@
 import { listImages, readMetadata, type SnapshotSummary } from "../image/index.js";
 import { home } from "../store/index.js";
-import { contentBytes, diskBytes } from "./disk-usage.js";
+import { contentBytes, diskBytes, unsharedBytes } from "./disk-usage.js";
 import { identity } from "./references.js";
 
 /** A snapshot with what it takes on disk, in bytes. Holes in files take nothing. */
@@ -49,11 +49,11 @@ export async function diskUsage(): Promise<StoreUsage> {
   const layersOf = new Map<SnapshotSummary, string[]>();
   for (const image of summaries) layersOf.set(image, await countLayers(image, uses));
   const images = summaries.map(async (image): Promise<ImageUsage> => {
-    const own = await diskBytes(image.path);
+    const [own, unshared] = await Promise.all([diskBytes(image.path), unsharedBytes(image.path)]);
     const layers = (layersOf.get(image) ?? []).map((layer) => uses.get(layer)).filter((use) => use !== undefined);
     const all = sum(layers);
     const sharedLayers = sum(layers.filter((use) => use.images > 1));
-    return { ...image, disk: { own, layers: all, sharedLayers, unique: own + all - sharedLayers } };
+    return { ...image, disk: { own, layers: all, sharedLayers, unique: unshared + all - sharedLayers } };
   });
   return { images: await Promise.all(images), store: await storeTotals() };
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
@@ -45,6 +45,8 @@ test("build, then run: the image is there under its name, and what is found agai
   const built = await supermachine(argv);
   expect(built).toMatchObject({ exitCode: 0, stdout: "hello\nregistry.example/team/hello:1.0" });
   expect(built.stderr).toContain("#2 [0 2/2] RUN echo");
+  const deltaOf = (name: string) => statSync(join(current.path, "snapshots", encodeURIComponent(name), "memory.delta"));
+  expect(deltaOf("hello").ino).toBe(deltaOf("registry.example/team/hello:1.0").ino);
   expect(readFileSync(iid, "utf8")).toMatch(/^sha256:[0-9a-f]{64}$/);
   expect(await supermachine(["run", "hello"])).toMatchObject({ exitCode: 0, stdout: "hello\nyou" });
   expect((await supermachine(argv)).stderr).toContain("#2 cached");

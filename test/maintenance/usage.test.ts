@@ -1,5 +1,6 @@
 import { truncateSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { tagSnapshot } from "../../src/image/index.js";
 import { diskUsage } from "../../src/maintenance/index.js";
 import { StoreFixture } from "./store-fixture.js";
 
@@ -34,6 +35,18 @@ describe("what images take on disk", () => {
     // What two share is there once.
     const expected = images.reduce((sum, { disk }) => sum + disk.unique, 0) + (first?.disk.sharedLayers ?? 0);
     expect(totals.snapshots + totals.layers).toBe(expected);
+  });
+
+  test("counts what two names share once, and frees it with the last of them", async () => {
+    const layer = await store.layer("base");
+    const one = await store.snapshot("one", [layer]);
+    const before = (await diskUsage()).store.snapshots;
+    await tagSnapshot(one, "two", {});
+    const { images, store: totals } = await diskUsage();
+    const [first, second] = images;
+    expect(second?.disk.own).toBe(first?.disk.own);
+    expect(first?.disk.unique).toBeLessThan(first?.disk.own ?? 0);
+    expect(totals.snapshots - before).toBe(second?.disk.unique);
   });
 
   test("does not count holes", async () => {

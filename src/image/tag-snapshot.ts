@@ -1,0 +1,49 @@
+import { constants, copyFile, link, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { produceOnce, rememberRoot } from "../store/index.js";
+import { findSnapshot, leaseFor, snapshotsFolder } from "./bake-once.js";
+import { readMetadata, writeMetadata } from "./metadata.js";
+import { checkName, namedFolder } from "./name.js";
+import type { BakeOptions } from "./options.js";
+import { snapshotFiles } from "./root-disk-file.js";
+
+/** Where a file cannot have a second name. */
+const NO_LINKS = new Set(["EXDEV", "EPERM", "EMLINK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
+
+/**
+ * Gives the snapshot in `folder` one more name, without a bake. Its files, which nobody ever changes, are shared where the file system can do that.
+ * @returns the folder of that name
+ * @throws ImageNotFoundError, CacheInvalidError, NoSpaceError
+ */
+export async function tagSnapshot(
+  folder: string,
+  name: string,
+  options: Pick<BakeOptions, "snapshotsDir" | "signal">,
+): Promise<string> {
+  const metadata = await readMetadata(folder);
+  const own = checkName(name);
+  const place = namedFolder(own, snapshotsFolder(options));
+  const layers = metadata.layers.map(({ path }) => path);
+  await using _lease = await leaseFor(layers, options.signal);
+  await rememberRoot(place);
+  await produceOnce(place, {
+    find: () => findSnapshot(place, metadata.key),
+    make: async (partial) => {
+      await mkdir(partial, { recursive: true });
+      for (const file of snapshotFiles(metadata)) await share(join(folder, file), join(partial, file));
+      const { schema: _, ...about } = metadata;
+      await writeMetadata(partial, { ...about, name: own });
+    },
+    ...(options.signal && { signal: options.signal }),
+  });
+  return place;
+}
+
+async function share(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    if (!NO_LINKS.has((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    await copyFile(from, to, constants.COPYFILE_FICLONE);
+  }
+}
