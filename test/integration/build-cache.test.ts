@@ -1,15 +1,17 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import {
   type BuildEvent,
+  CacheInvalidError,
   type ExportOptions,
   exportBuild,
   home,
   parseCacheSource,
   parseCacheTarget,
+  verifyStore,
 } from "../../src/index.js";
 import { startRegistry } from "../support/registry/docker-registry.js";
 import { pushBusybox } from "../support/registry/push.js";
@@ -141,6 +143,36 @@ test("two builds of the same at a time do each instruction once", async () => {
   expect(both[0]?.id).toBe(both[1]?.id);
   const states = both.flatMap((each) => each.states);
   expect(states.filter((state) => state === "finished")).toHaveLength(4);
+});
+
+test("a layer whose body is damaged is not written out, and made anew once doctor has removed it", async () => {
+  const whole = await build();
+  // The first block and the length are right; a byte of a file is not.
+  for (const name of await readdir(home().layers)) {
+    const path = join(home().layers, name);
+    const bytes = readFileSync(path);
+    bytes[bytes.length - 4096] = (bytes[bytes.length - 4096] ?? 0) ^ 1;
+    writeFileSync(path, bytes);
+  }
+  const oci = { type: "oci", dest: join(folder, "again.tar") } as const;
+  for (const output of [
+    oci,
+    { ...oci, squash: true },
+    { type: "tar", dest: oci.dest },
+    { type: "erofs", dest: oci.dest },
+  ] as const) {
+    const error = await build({ outputs: [output] }).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(CacheInvalidError);
+    expect(String(error)).toMatch(/the layer sha256:\w+ is damaged: its content is corrupt.*\n.*doctor --fix/);
+    expect(existsSync(oci.dest)).toBe(false);
+  }
+  const cacheTo = [parseCacheTarget(`type=local,dest=${join(folder, "cache")}`)];
+  await expect(build({ outputs: [], cacheTo })).rejects.toThrow("is damaged");
+  expect((await verifyStore({ fix: true })).problems).toHaveLength(2);
+  const again = await build();
+  expect(again.states).toEqual(expect.arrayContaining(["finished"]));
+  expect(again.states).toHaveLength(4);
+  expect(whole.states).toHaveLength(4);
 });
 
 test("a damaged record or layer is made anew", async () => {

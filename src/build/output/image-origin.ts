@@ -12,6 +12,7 @@ import {
 } from "../../oci/index.js";
 import { layerArchive, type StoredLayer } from "../../rootfs/index.js";
 import { type ImageState, imageDocument } from "../image-state.js";
+import { requireIntact } from "./intact.js";
 
 /** A layer as an archive that is made when it is read. */
 export interface OutgoingLayer {
@@ -63,12 +64,18 @@ export function layersOrigin(
   };
 }
 
-/** A layer with the digest of its archive. @param latest seconds since 1970: no file in it says that it is newer */
+/**
+ * A layer with the digest of its archive.
+ * @param latest seconds since 1970: no file in it says that it is newer
+ * @throws CacheInvalidError when its file is damaged
+ */
 export async function measured(
-  { path }: StoredLayer,
+  layer: StoredLayer,
   latest: number | undefined,
   signal: AbortSignal | undefined,
 ): Promise<OutgoingLayer> {
+  await requireIntact(layer, signal);
+  const { path } = layer;
   const hash = createHash("sha256");
   let size = 0;
   for await (const chunk of layerArchive(path, latest)) {
