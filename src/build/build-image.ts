@@ -1,12 +1,9 @@
-import { readFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import type { Writable } from "node:stream";
 import {
   type BuildScope,
   buildScope,
   type EvaluatedStage,
-  ignoreFileNames,
-  type PathPatterns,
   parseDockerfile,
   unusedBuildArgs,
 } from "../dockerfile/index.js";
@@ -19,10 +16,11 @@ import { home, lease } from "../store/index.js";
 import { together } from "../together.js";
 import type { BuildProgress } from "./build-progress.js";
 import { BuildSession } from "./build-session.js";
-import { readIgnoreFile } from "./contexts.js";
 import type { KeptCommand } from "./failed-command.js";
+import { fetchContext } from "./fetch-context.js";
 import type { ImageState } from "./image-state.js";
 import { REMOTE } from "./kept-by-builds.js";
+import { folderContext, isRemote, shownContext } from "./main-context.js";
 import { type BuildOptions, checkRunTimeout, commandSettings, sourceDateEpoch } from "./options.js";
 import { type BuildOutput, imageNames, STDOUT, type WrittenOutput, writeOutput } from "./output/index.js";
 import { bakeResult, namesOf } from "./result.js";
@@ -50,7 +48,7 @@ export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
   return whenBuilt(options, async (state, { total, cached }) => {
     const result = await bakeResult(await openRuntime(options), state, {
       ...options,
-      reference: `dockerfile:${resolve(options.context)}`,
+      reference: `dockerfile:${shownContext(options)}`,
     });
     return { ...result, steps: { total, cached } };
   });
@@ -109,15 +107,16 @@ async function whenBuilt<T>(
   if (options.egress !== undefined) checkPolicy(options.egress);
   commandSettings(options);
   checkRunTimeout(options);
-  const file = parseDockerfile(await readDockerfile(options), { fileName: options.file ?? "Dockerfile" });
+  // Nothing refers to the layers of a build before its image is baked, and what it fetches is read when it copies.
+  await using _lease = await lease([home().layers, join(home().builds, REMOTE)], options.signal);
+  const context = isRemote(options) ? await fetchContext(options) : await folderContext(options);
+  const file = parseDockerfile(context.dockerfile, { fileName: options.file ?? "Dockerfile" });
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
   const { buildArgs, target } = options;
   const scope = buildScope(file, { buildArgs, target, platform });
-  // Nothing refers to the layers of a build before its image is baked, and what it fetches is read when it copies.
-  await using _lease = await lease([home().layers, join(home().builds, REMOTE)], options.signal);
   for (const place of options.cacheTo ?? []) await checkCacheTarget(place);
   await using imported = await importCaches(options);
-  using session = await BuildSession.begin(scope, options, imported.caches, await readIgnore(options));
+  using session = await BuildSession.begin(scope, options, imported.caches, context);
   const { plan, evaluated } = await session.plan();
   warn(scope, evaluated, options);
   const tasks = plan.stages.map((stage) => (signal: AbortSignal) => session.stage(stage, signal));
@@ -153,28 +152,6 @@ async function showFailed(kept: KeptCommand | undefined, { onFailedCommand, sign
   if (!kept) return;
   await using failed = kept;
   if (!signal?.aborted) await onFailedCommand?.(failed);
-}
-
-async function readDockerfile({ context, file, dockerfile }: BuildOptions): Promise<string> {
-  if (dockerfile !== undefined) return dockerfile;
-  const path = file ?? join(context, "Dockerfile");
-  return readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
-    throw new UsageError(`${path} cannot be read: ${cause.code ?? cause.message}`, {
-      cause,
-      hint: "Name the Dockerfile with --file, or the folder that has it.",
-    });
-  });
-}
-
-/** The file beside the Dockerfile comes before the context's own. */
-async function readIgnore({ context, file, dockerfile }: BuildOptions): Promise<PathPatterns | undefined> {
-  const own = file ?? join(context, "Dockerfile");
-  const names = ignoreFileNames(own).map((name) => (name === ".dockerignore" ? join(context, name) : name));
-  for (const path of dockerfile === undefined ? names : names.slice(-1)) {
-    const patterns = await readIgnoreFile(path);
-    if (patterns) return patterns;
-  }
-  return undefined;
 }
 
 function withLabels(state: ImageState, { labels = {} }: BuildOptions): ImageState {

@@ -4,7 +4,6 @@ import {
   type BuildScope,
   type EvaluatedStage,
   evaluateStage,
-  type PathPatterns,
   type PlannedStage,
   planBuild,
   type Source,
@@ -26,17 +25,19 @@ import type { KeptCommand } from "./failed-command.js";
 import { filesKey, type ImageState, withLayer } from "./image-state.js";
 import { REMOTE } from "./kept-by-builds.js";
 import { BuildMachines } from "./machine.js";
+import type { MainContext } from "./main-context.js";
 import { type BuildOptions, commandSettings, machineSize, parallelism } from "./options.js";
 import type { ImportedCache, StepRecords } from "./shared-cache/index.js";
 import { buildStage, checkSteps } from "./stage-builder.js";
-import { type CopyRequest, copyStep, type StepContext, type StepSource } from "./steps/index.js";
+import { copyStep, type StepContext, type StepSource } from "./steps/index.js";
 import { ContextTree, type FileDigests, LayerTree } from "./tree/index.js";
+import { wholeCopy } from "./whole-copy.js";
 
 /** One build: what its stages share. */
 export class BuildSession implements Disposable {
   readonly scope: BuildScope;
   readonly #options: BuildOptions;
-  readonly #ignore: PathPatterns | undefined;
+  readonly #context: MainContext;
   readonly #digests: FileDigests;
   readonly #layers = new LayerStore(home().layers);
   readonly #cache: StepCache;
@@ -56,14 +57,14 @@ export class BuildSession implements Disposable {
     cache: StepCache,
     digests: FileDigests,
     contexts: ReadonlyMap<string, NamedContext>,
-    ignore?: PathPatterns,
+    context: MainContext,
   ) {
     this.scope = scope;
     this.#options = options;
     this.#cache = cache;
     this.#digests = digests;
     this.#contexts = contexts;
-    this.#ignore = ignore;
+    this.#context = context;
     this.#remote = new Remote(join(home().builds, REMOTE), options.egress ?? DEFAULT_EGRESS);
   }
 
@@ -71,11 +72,11 @@ export class BuildSession implements Disposable {
     scope: BuildScope,
     options: BuildOptions,
     imported: readonly ImportedCache[],
-    ignore?: PathPatterns,
+    context: MainContext,
   ): Promise<BuildSession> {
     const cache = new StepCache(new LayerStore(home().layers), imported);
     const contexts = await parseContexts(options.contexts ?? {});
-    return new BuildSession(scope, options, cache, await cache.fileDigests(), contexts, ignore);
+    return new BuildSession(scope, options, cache, await cache.fileDigests(), contexts, context);
   }
 
   [Symbol.dispose](): void {
@@ -159,7 +160,7 @@ export class BuildSession implements Disposable {
     const { platform } = this.scope;
     if (context.kind === "image") return await openBase(context.reference, platform, this.#options);
     const isFolder = context.kind === "folder";
-    const step = isFolder ? wholeOf("copy", ".") : wholeOf("add", context.source);
+    const step = isFolder ? wholeCopy("copy", ".") : wholeCopy("add", context.source);
     const openSource = () => this.#folderSource(name, isFolder ? context.path : "");
     const work = { onProgress: this.#options.onProgress, signal: this.#options.signal };
     const empty = emptyImage(platform);
@@ -257,9 +258,7 @@ export class BuildSession implements Disposable {
   }
 
   async #openSource(from: string | undefined, { sources }: PlannedStage): Promise<StepSource & Disposable> {
-    if (from === undefined) {
-      return this.#treeSource(new ContextTree("the build context", this.#options.context, this.#digests, this.#ignore));
-    }
+    if (from === undefined) return this.#context.open(this.#digests);
     const source = sources.get(from);
     if (!source) throw new UsageError(`${from} is neither a stage nor an image that was planned`);
     const context = source.kind === "context" ? this.#contextOf(source.name) : undefined;
@@ -269,21 +268,6 @@ export class BuildSession implements Disposable {
     const tree = new LayerTree(`the ${source.kind} ${from}`, paths);
     return { tree, key: filesKey(image), layers: image.layers, [Symbol.dispose]: () => tree[Symbol.dispose]() };
   }
-}
-
-/** All files of a source, as they are. */
-function wholeOf(kind: "copy" | "add", source: string): CopyRequest {
-  const flags = { chown: undefined, chmod: undefined, checksum: undefined, parents: false, exclude: [] };
-  return {
-    ...flags,
-    kind,
-    from: undefined,
-    sources: [source],
-    documents: [],
-    destination: "/",
-    keepGitDir: false,
-    unpack: true,
-  };
 }
 
 /** Whether one of the texts is the stage's name or index. */

@@ -13,14 +13,17 @@ import type { CommandSettings } from "./steps/index.js";
 
 /** How an image is built. */
 export interface BuildOptions extends LongWork {
-  /** Folder that COPY and ADD take files from. */
+  /**
+   * What COPY and ADD take files from: a folder, or a git repository (`https://HOST/REPOSITORY.git#REF:FOLDER`, `ssh://`, `USER@HOST:PATH`), or the URL of an
+   * archive or of a Dockerfile alone.
+   */
   context: string;
   /**
    * Further contexts by their names, which come before stages and images: folders, `docker-image://REFERENCE`, `oci-layout://PATH`, or URLs of git
    * repositories and archives.
    */
   contexts?: Readonly<Record<string, string>> | undefined;
-  /** Path of the Dockerfile; by default `Dockerfile` in the context. */
+  /** Path of the Dockerfile, within a context that is fetched; by default `Dockerfile` in the context. */
   file?: string | undefined;
   /** The Dockerfile's text, instead of a file. */
   dockerfile?: string | undefined;

@@ -70,6 +70,7 @@ Examples:
   supermachine build -t app:1.0 -t registry.example/team/app:latest . && supermachine run app:1.0
   supermachine build -t app:1.0 -o type=oci,dest=app.tar . && skopeo inspect oci-archive:app.tar
   supermachine build -t app --build-context shared=../shared --build-context base=docker-image://debian:12 .
+  supermachine build -t app https://git.example/team/app.git#main:docker
   supermachine build -o bin --target artifacts .
   supermachine build -t app --ssh default --debug .
   supermachine build -t tests --target test --no-egress .
@@ -78,7 +79,7 @@ Examples:
 /** `supermachine build`: an image from a Dockerfile, ready to run. */
 export function buildCommand(): Command {
   const command = new Command("build")
-    .argument("<path>", "folder that COPY and ADD take files from")
+    .argument("<path>", "folder that COPY and ADD take files from, or the URL of a git repository or an archive")
     .option("-t, --tag <name>", "name of the image; can be repeated", collect)
     .option("-f, --file <path>", "the Dockerfile, or - for standard input (default: PATH/Dockerfile)")
     .option("--build-arg <NAME=value>", "value of an ARG; a name alone takes its value from here", collect)

@@ -22,5 +22,6 @@ export { type Dockerfile, parseDockerfile, type Stage, type StageInstruction } f
 export { compilePatterns, type PathPatterns } from "./path-patterns.js";
 export { type BuildPlan, type PlannedStage, type PlanOptions, planBuild, type Source } from "./plan.js";
 export { parseSourcePath, type SourcePath, type SourceSegment } from "./source-path.js";
+export { MOST_DOCKERFILE_BYTES } from "./source-text.js";
 export type { ConfigStep, ContainerConfig, CopyStep, RunStep, Step, WorkdirStep } from "./step.js";
 export type { DockerfileWarning, WarningRule } from "./warning.js";

@@ -1,7 +1,7 @@
 import { dockerfileError, type Location } from "./location.js";
 
 /** Bigger than any Dockerfile that somebody wrote; a generated one of this size has gone wrong. */
-const MAX_SIZE = 2 * 1024 * 1024;
+export const MOST_DOCKERFILE_BYTES = 2 * 1024 * 1024;
 
 /** An instruction's text with its continued lines joined, and where each part of it is in the file. */
 export interface LogicalLine {
@@ -26,10 +26,11 @@ export class SourceText {
   constructor(text: string, file: string) {
     this.file = file;
     this.lines = text
-      .slice(0, MAX_SIZE)
+      .slice(0, MOST_DOCKERFILE_BYTES)
       .replace(/^\uFEFF/, "")
       .split("\n");
-    if (text.length > MAX_SIZE) throw dockerfileError(this.at(0), `the file is larger than ${MAX_SIZE} characters`);
+    if (text.length > MOST_DOCKERFILE_BYTES)
+      throw dockerfileError(this.at(0), `the file is larger than ${MOST_DOCKERFILE_BYTES} characters`);
     const binary = this.lines.findIndex((line) => line.includes("\0"));
     if (binary >= 0) throw dockerfileError(this.at(binary), "the file has a NUL character and is no Dockerfile");
   }

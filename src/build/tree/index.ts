@@ -1,4 +1,5 @@
 export { type ContextNode, ContextTree } from "./context-tree.js";
+export { FetchedTree } from "./fetched-tree.js";
 export { FileDigests } from "./file-digests.js";
 export { documentTree, type FilesTree, filesTree, type SingleFile } from "./files-tree.js";
 export { GitTree } from "./git-tree.js";
