@@ -115,6 +115,7 @@ export {
   type SnapshotSummary,
   type StartOptions,
   saveImage,
+  tagImage,
   verifyBundle,
   type Warmup,
   type Writable,

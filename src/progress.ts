@@ -3,6 +3,7 @@ export type ProgressPhase =
   | "setup"
   | "accelerator"
   | "template"
+  | "fetch"
   | "layer"
   | "bake"
   | "warm-up"

@@ -7,7 +7,7 @@ import { home } from "../store/index.js";
 import { emptyImage } from "./base.js";
 import { StepCache } from "./cache.js";
 import { REMOTE } from "./kept-by-builds.js";
-import { fetchedContext, type MainContext } from "./main-context.js";
+import { fetchedContext, type MainContext, shownContext } from "./main-context.js";
 import { type BuildOptions, commandSettings } from "./options.js";
 import { copyStep, type StepContext } from "./steps/index.js";
 import { wholeCopy } from "./whole-copy.js";
@@ -43,6 +43,9 @@ export async function fetchContext(options: BuildOptions): Promise<MainContext> 
     onOutput: () => undefined,
     work: { signal, onProgress },
   };
+  const step = { phase: "fetch" as const, item: shownContext(options) };
+  onProgress?.(step);
   const { layer } = await copyStep(surroundings, emptyImage(hostPlatform()), wholeCopy("add", context, OWNER));
+  onProgress?.({ ...step, finished: true });
   return await fetchedContext(layer?.path, options);
 }

@@ -151,6 +151,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./images.js")).imagesCommand(),
   },
   {
+    name: "tag",
+    description: "give an image further names, which share its snapshot; prints them",
+    load: async () => (await import("./tag.js")).tagCommand(),
+  },
+  {
     name: "rmi",
     description: "remove snapshots by name, reference or digest; prints the names of those that were removed",
     load: async () => (await import("./rmi.js")).rmiCommand(),

@@ -14,6 +14,6 @@ export type { Ready } from "./ready.js";
 export { checkRootDisk } from "./root-disk-file.js";
 export { type SavedImage, type SaveFormat, type SaveOptions, saveImage, saveOrigin } from "./save-image.js";
 export { listImages, removeImage, type SnapshotSummary } from "./snapshots.js";
-export { tagSnapshot } from "./tag-snapshot.js";
+export { tagImage, tagSnapshot } from "./tag-snapshot.js";
 export type { Warmup } from "./warm-up.js";
 export type { Writable, WritableOptions } from "./writable.js";

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { shownContext } from "../../src/build/main-context.js";
-import type { BuildEvent, ExportOptions } from "../../src/index.js";
+import type { BuildEvent, ExportOptions, ProgressEvent } from "../../src/index.js";
 import { folderOfFile } from "../support/folder-of-file.js";
 import { gitServer } from "../support/servers/git-server.js";
 import { listen, type TestServer } from "../support/servers/listen.js";
@@ -110,7 +110,10 @@ describe("a git repository as the context", () => {
     const onBuild = (event: BuildEvent) => {
       if (event.kind === "step" && event.state !== "started") states.push(event.state);
     };
-    await build(repository(), { onBuild });
+    const phases: string[] = [];
+    const onProgress = ({ phase, item, finished }: ProgressEvent) => void phases.push(`${phase} ${item} ${finished}`);
+    await build(repository(), { onBuild, onProgress });
+    expect(phases.slice(0, 2)).toEqual([`fetch ${repository()} undefined`, `fetch ${repository()} true`]);
     await build(repository("#main"), { onBuild });
     expect(states).toEqual(["finished", "cached"]);
   });

@@ -50,6 +50,8 @@ test("build, then run: the image is there under its name, and what is found agai
   expect(readFileSync(iid, "utf8")).toMatch(/^sha256:[0-9a-f]{64}$/);
   expect(await supermachine(["run", "hello"])).toMatchObject({ exitCode: 0, stdout: "hello\nyou" });
   expect((await supermachine(argv)).stderr).toContain("#2 cached");
+  expect(await supermachine(["tag", "hello", "hello:other"])).toMatchObject({ exitCode: 0, stdout: "hello:other" });
+  expect(await supermachine(["run", "hello:other"])).toMatchObject({ exitCode: 0, stdout: "hello\nyou" });
   const tagged = "registry.example/team/hello:1.0";
   expect(await supermachine(["run", tagged, "--", "echo", "tagged"])).toMatchObject({ stdout: "tagged" });
   expect(await supermachine(["rmi", tagged, "docker.io/library/hello"])).toMatchObject({ stdout: `${tagged}\nhello` });

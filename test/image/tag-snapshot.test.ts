@@ -1,7 +1,8 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { listImages, readMetadata, removeImage, tagSnapshot } from "../../src/image/index.js";
+import { ImageNotFoundError } from "../../src/errors.js";
+import { listImages, readMetadata, removeImage, tagImage, tagSnapshot } from "../../src/image/index.js";
 import { prune, pruneBuildCache, verifyStore } from "../../src/maintenance/index.js";
 import { StoreFixture } from "../maintenance/store-fixture.js";
 
@@ -46,6 +47,16 @@ test("a name that is that snapshot's already stays, one of another's is taken ov
   expect((await readMetadata(tagged)).key).toBe("f".repeat(64));
   expect(inode(tagged, "device.state")).toBe(inode(newer, "device.state"));
   expect(existsSync(join(folder, "device.state"))).toBe(true);
+});
+
+test("an image is tagged by its name, and never in the place of a VM's state", async () => {
+  expect(await tagImage("docker.io/library/app", "other:latest")).toBe("other");
+  expect(await tagImage("app", "app")).toBe("app");
+  expect((await listImages()).map(({ name }) => name)).toEqual(["app", "other"]);
+  await store.snapshot("state", [], { captured: true });
+  await expect(tagImage("app", "state")).rejects.toThrow("state of a VM that ran");
+  expect(await tagImage("state", "kept")).toBe("kept");
+  await expect(tagImage("none", "x")).rejects.toThrow(ImageNotFoundError);
 });
 
 test("a name that is none, or a snapshot that is gone, leaves nothing", async () => {

@@ -3,6 +3,7 @@ import type { ProgressEvent, ProgressPhase } from "../../index.js";
 const LABELS: Record<Exclude<ProgressPhase, "layer">, string> = {
   setup: "setup",
   accelerator: "accelerator",
+  fetch: "fetching",
   template: "booting template",
   bake: "baking",
   "warm-up": "warming up",
