@@ -1,9 +1,12 @@
 import { spawnSync } from "node:child_process";
 import { readdir } from "node:fs/promises";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { home } from "../../src/index.js";
 import { buildsInFreshHomes } from "../support/builds.js";
+import { listen } from "../support/servers/listen.js";
+import { TarBuilder } from "../support/tar-builder.js";
 
 const builds = buildsInFreshHomes();
 const { build, files } = builds;
@@ -53,6 +56,19 @@ RUN ls -A /w; ls -d /m /rw /t 2>/dev/null || echo none
   expect((await build(dockerfile)).steps.cached).toBe(first.steps.total);
   files({ "src/a": "changed" });
   expect((await build(dockerfile)).output).toContain("changedOM");
+});
+
+test("files of a context that was fetched are shown, too", async () => {
+  const tar = new TarBuilder()
+    .file("src/a", "A", { uid: 5 })
+    .file("left", "L")
+    .file(".dockerignore", "left\n")
+    .finish();
+  await using server = await listen(createServer((_request, response) => response.end(tar)));
+  const context = `http://host.supermachine.internal:${server.port}/context.tar`;
+  const dockerfile = "FROM $BASE\nRUN --mount=target=/c cat /c/src/a && stat -c ' %u' /c/src/a && ls -A /c\n";
+  const { output } = await build(dockerfile, { context, egress: { allow: ["host.supermachine.internal"] } });
+  expect(output).toBe("A 0\n.dockerignore\nsrc\n");
 });
 
 test("a secret is there for its command alone, and in nothing that is kept", async () => {
