@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { userInfo } from "node:os";
@@ -11,7 +11,7 @@ const START = 'mount -t tmpfs none /run && mkdir /run/sshd && exec "$0" -i -f "$
 
 /** Whether OpenSSH's server can be run here. */
 export function canRunSshd(): boolean {
-  return existsSync(SSHD) && process.getuid?.() === 0;
+  return existsSync(SSHD) && spawnSync("unshare", ["-m", "sh", "-c", "mount -t tmpfs none /run"]).status === 0;
 }
 
 export interface SshServer extends TestServer {
