@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "link.h"
 
+#include "hold.h"
 #include "log.h"
 #include "loop.h"
 
@@ -184,13 +185,17 @@ static void hang_up(struct link *link) {
   _exit(0);
 }
 
+/* Whether a command that starts goes first. */
+static bool is_held(const struct link *link) { return link->index == LINK_BULK && hold_active(); }
+
 static void receive(struct link *link) {
   if (link->in_used > 0) take_input(link);
-  for (int i = 0; i < READS_PER_TURN && link->readable; i++) {
+  for (int i = 0; i < READS_PER_TURN && link->readable && !is_held(link); i++) {
     if (link->in_used == IN_SIZE || link_room(link) < ROOM_TO_ANSWER) return;
     ssize_t got = read(link->fd, link->in + link->in_used, IN_SIZE - link->in_used);
     if (got > 0) {
       link->in_used += (size_t)got;
+      if (link->index == LINK_BULK) hold_spend((size_t)got);
       take_input(link);
     } else if (got < 0 && errno == EINTR) {
       continue;
@@ -201,17 +206,25 @@ static void receive(struct link *link) {
   }
 }
 
+static void serve(struct link *link) {
+  struct turn *turn = take_ready(link);
+  size_t before = link->out_tail;
+  turn->serve(turn);
+  if (link->index == LINK_BULK) hold_spend(link->out_tail - before);
+}
+
 static bool can_serve(struct link *link) {
-  return link->ready_first && !link->blocked && link_room(link) >= ROOM_TO_SERVE;
+  return link->ready_first && !link->blocked && !is_held(link) && link_room(link) >= ROOM_TO_SERVE;
+}
+
+static bool can_receive(struct link *link) {
+  return (link->readable || link->starved) && !is_held(link) && link_room(link) >= ROOM_TO_ANSWER;
 }
 
 bool link_work(struct link *link) {
-  if (link->fd < 0) return false;
+  if (link->fd < 0 || is_held(link)) return false;
   receive(link);
-  while (can_serve(link)) {
-    struct turn *turn = take_ready(link);
-    turn->serve(turn);
-  }
+  while (can_serve(link)) serve(link);
   flush(link);
-  return ((link->readable || link->starved) && link_room(link) >= ROOM_TO_ANSWER) || can_serve(link);
+  return can_receive(link) || can_serve(link);
 }

@@ -2,6 +2,7 @@
 #include "loop.h"
 
 #include "flow.h"
+#include "hold.h"
 #include "link.h"
 #include "log.h"
 #include "network.h"
@@ -77,6 +78,7 @@ static void take_events(int timeout_ms) {
 /* Milliseconds until something is to be given up, or -1. */
 static int until_next(void) {
   int64_t first = streams_deadline() < flows_deadline() ? streams_deadline() : flows_deadline();
+  if (hold_deadline() < first) first = hold_deadline();
   if (first == INT64_MAX) return -1;
   int64_t left = first - now_ms();
   return left < 0 ? 0 : (int)left;
@@ -89,6 +91,7 @@ void loop_run(void) {
     power_check();
     take_events(busy ? 0 : until_next());
     streams_expire();
+    hold_expire(now_ms());
     flows_expire(now_ms());
   }
 }

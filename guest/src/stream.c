@@ -3,6 +3,7 @@
 
 #include "cgroup.h"
 #include "fuse.h"
+#include "hold.h"
 #include "keep.h"
 #include "link.h"
 #include "log.h"
@@ -281,6 +282,7 @@ void streams_reap(void) {
   int status = 0;
   pid_t pid;
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    hold_end(pid);
     struct stream *stream = find_process(pid);
     if (stream) stream_exited(stream, status);
     else if (workload_ended(pid)) log_line("the workload's init has ended (wait status %d)", status);

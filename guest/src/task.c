@@ -4,7 +4,9 @@
 #include "cgroup.h"
 #include "ends.h"
 #include "fuse.h"
+#include "hold.h"
 #include "keep.h"
+#include "link.h"
 #include "log.h"
 #include "loop.h"
 #include "plan.h"
@@ -224,6 +226,8 @@ static int launch_command(struct stream *stream, const struct exec_request *exec
   pid_t pid = apart ? fork_command(exec, ends, stream->cgroup) : start_command(exec, ends, stream->cgroup);
   if (pid < 0) return errno;
   stream->pid = pid;
+  /* Of one whose own bytes go over the bulk link nothing would come. */
+  if (stream->link && stream->link->index == LINK_CONTROL) hold_begin(pid);
   if (!apart) note_start(stream);
   return 0;
 }

@@ -43,8 +43,10 @@ export interface ExecRequest {
   keepOutputBytes?: number;
   /** Closing the stream kills all that the command has ever started, not only its process group. */
   killTree?: boolean;
-  /** The port that carries its bytes; "control" by default. */
+  /** The port that carries its bytes; "control" by default. A command on "bulk" waits behind all that is under way there. */
   link?: "control" | "bulk";
+  /** So many bytes of each output may come to be on the way while they are consumed; the link's own window by default. */
+  outputWindow?: number;
 }
 
 export function encodeExec(request: ExecRequest): Buffer {

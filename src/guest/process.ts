@@ -6,7 +6,7 @@ import { type ExecRequest, encodeExec } from "./exec-request.js";
 import { decodeFailure, ExecFailure, type Failure, ResultKind } from "./failure.js";
 import { Fields, FieldWriter } from "./fields.js";
 import type { Link } from "./link.js";
-import type { GuestStream, StreamHandler } from "./stream.js";
+import type { GuestStream, StreamHandler, WindowGrowth } from "./stream.js";
 
 const CONTROL = { signal: 1, resize: 2, detach: 3 } as const;
 
@@ -48,9 +48,10 @@ export function startProcess(link: Link, request: ExecRequest, signal?: AbortSig
   const payload = encodeExec(request);
   const outputs = request.tty || request.mergeStderr ? 1 : 2;
   const takesInput = request.stdin === "pipe" || request.tty !== undefined;
+  const growth = request.outputWindow === undefined ? undefined : ownGrowth(request.outputWindow);
   const notStarted = (failure: Failure) =>
     new ExecFailure(failure, [request.argv, ...(request.chain ?? [])][failure.step] ?? request.argv);
-  return open(link, payload, { outputs, takesInput, failure: notStarted }, signal);
+  return open(link, payload, { outputs, takesInput, growth, failure: notStarted }, signal);
 }
 
 /**
@@ -67,7 +68,7 @@ function open(link: Link, payload: Buffer, shape: Shape, signal: AbortSignal | u
   signal?.throwIfAborted();
   return new Promise((resolve, reject) => {
     const process = new RunningProcess(shape, resolve, reject);
-    process.attach(link.open(payload, shape.outputs, process), signal);
+    process.attach(link.open(payload, shape.outputs, process, shape.growth && { growth: shape.growth }), signal);
   });
 }
 
@@ -75,7 +76,13 @@ interface Shape {
   /** How many channels it writes to. */
   outputs: number;
   takesInput: boolean;
+  growth?: WindowGrowth | undefined;
   failure: (failure: Failure) => Error;
+}
+
+/** Of a stream that shares with no other one. */
+function ownGrowth(most: number): WindowGrowth {
+  return { most, take: () => true, giveBack: () => {} };
 }
 
 /** Resolves when whoever reads the stream has had all of it; at once when nobody does. */

@@ -29,14 +29,15 @@ export interface StreamShape {
   sendCredit: number;
   /** What may be received on each channel; the link's own window unless it is given. */
   receiveWindow?: number;
-  /** Lets the window grow with what is consumed. */
+  /** Lets the window of each channel grow with what is consumed. */
   growth?: WindowGrowth;
   /** Each write is one frame, and what cannot leave in time is lost. */
   datagrams?: boolean;
 }
 
-/** How far the windows of many streams may grow, each and together. */
+/** How far the windows of many channels may grow, each and together. */
 export interface WindowGrowth {
+  /** Bytes of one. */
   most: number;
   /** Gives so many bytes of what all may have together, or false. */
   take(bytes: number): boolean;
@@ -58,10 +59,10 @@ export class GuestStream {
   readonly #handler: StreamHandler;
   readonly #allowed: number[];
   readonly #consumed: number[];
+  readonly #windows: number[];
   readonly #ended: boolean[];
   readonly #growth: WindowGrowth | undefined;
   readonly #datagrams: boolean;
-  #window: number;
   #grown = 0;
   #pendingBytes = 0;
   #credit: number;
@@ -76,8 +77,9 @@ export class GuestStream {
     this.#credit = shape.sendCredit;
     this.#growth = shape.growth;
     this.#datagrams = shape.datagrams ?? false;
-    this.#window = shape.receiveWindow ?? link.receiveWindow;
-    this.#allowed = Array.from({ length: shape.outputs }, () => this.#window);
+    const window = shape.receiveWindow ?? link.receiveWindow;
+    this.#windows = Array.from({ length: shape.outputs }, () => window);
+    this.#allowed = [...this.#windows];
     this.#consumed = Array.from({ length: shape.outputs }, () => 0);
     this.#ended = Array.from({ length: shape.outputs }, () => false);
   }
@@ -124,12 +126,12 @@ export class GuestStream {
     if (this.#over || this.#ended[channel]) return;
     let total = (this.#consumed[channel] ?? 0) + bytes;
     // Few frames of credit, but always before the agent runs dry.
-    if (total < this.#window / 4) {
+    if (total < (this.#windows[channel] ?? 0) / 4) {
       this.#consumed[channel] = total;
       return;
     }
     this.#consumed[channel] = 0;
-    total += this.#grow(total);
+    total += this.#grow(channel, total);
     this.#allowed[channel] = (this.#allowed[channel] ?? 0) + total;
     const payload = Buffer.allocUnsafe(4);
     payload.writeUInt32LE(total);
@@ -183,10 +185,11 @@ export class GuestStream {
   }
 
   /** More than before, for a consumer that keeps up. */
-  #grow(wanted: number): number {
-    const bytes = Math.min(wanted, (this.#growth?.most ?? 0) - this.#window);
+  #grow(channel: number, wanted: number): number {
+    const window = this.#windows[channel] ?? 0;
+    const bytes = Math.min(wanted, (this.#growth?.most ?? 0) - window);
     if (bytes <= 0 || !this.#growth?.take(bytes)) return 0;
-    this.#window += bytes;
+    this.#windows[channel] = window + bytes;
     this.#grown += bytes;
     return bytes;
   }

@@ -91,7 +91,7 @@ export class MachineSource implements PoolSource<PooledMachine> {
     const signal = AbortSignal.timeout(WARM_LIMIT_MS);
     for (const argv of WARM_UPS) {
       try {
-        const process = await machine.agent.exec({ argv, link: "bulk" }, { signal });
+        const process = await machine.agent.exec({ argv }, { signal });
         await process.wait();
       } catch (error) {
         if (!(error instanceof ExecFailure)) throw new VmError("the guest does not run a command", { cause: error });

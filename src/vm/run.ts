@@ -7,6 +7,10 @@ import type { RunConfiguration } from "./run-configuration.js";
 import { stageLarge } from "./stage.js";
 
 const DEFAULT_MAX_OUTPUT_BYTES = 64 * 2 ** 20;
+/** The output is collected at once, so that little else waits for it, however much there is. */
+const OUTPUT_WINDOW_BYTES = 2 ** 20;
+/** More of it goes where files go, so that it delays no keystroke. */
+const SMALL_INPUT_BYTES = 65_536;
 
 /** Runs a command to its end and collects its output: `vm.run`. */
 export async function runCommand(
@@ -20,15 +24,9 @@ export async function runCommand(
   const signals = [options.signal, deadline].filter((each) => each !== undefined);
   const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
   const limit = options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES;
-  const stdin = options.input === undefined ? ("ignore" as const) : ("pipe" as const);
-  const request: ExecRequest = {
-    ...execRequest(config, argv, { ...options, stdin }),
-    link: "bulk",
-    killTree: options.timeoutMs !== undefined,
-  };
   let [stdout, stderr]: (Output | undefined)[] = [];
   try {
-    const whole = await stageLarge(agent, request, signal);
+    const whole = await stageLarge(agent, requestOf(config, argv, options), signal);
     const guest = await agent.exec(whole, signal ? { signal } : {});
     stdout = new Output(guest.stdout, limit);
     stderr = new Output(guest.stderr, limit);
@@ -50,6 +48,16 @@ export async function runCommand(
     const durationMs = performance.now() - started;
     return failedStart(error, durationMs, { stdout: stdout?.text ?? "", stderr: stderr?.text ?? "" });
   }
+}
+
+function requestOf(config: RunConfiguration, argv: readonly string[], options: RunOptions): ExecRequest {
+  const { input, timeoutMs } = options;
+  return {
+    ...execRequest(config, argv, { ...options, stdin: input === undefined ? "ignore" : "pipe" }),
+    link: input !== undefined && Buffer.byteLength(input) > SMALL_INPUT_BYTES ? "bulk" : "control",
+    outputWindow: OUTPUT_WINDOW_BYTES,
+    killTree: timeoutMs !== undefined,
+  };
 }
 
 /** Of a chain, there may be output of the commands before the one that could not be started. */

@@ -43,9 +43,10 @@ export function compileHelper(name: string, path: string): void {
   copyFileSync(compile(name, [join(GUEST, "test", `${name}.c`)], ["-D_GNU_SOURCE", "-Os", "-static", "-s"]), path);
 }
 
-export function sanitizedParserTest(): string {
-  const parsers = sourcesOf("src").filter((path) => /\/(wire|packet|request\w*)\.c$/.test(path));
-  return compile("parse-test", [...parsers, join(GUEST, "test", "parse-test.c")], SANITIZE);
+/** A test in C of these sources of the agent. */
+export function sanitizedTest(name: string, sources: RegExp): string {
+  const tested = sourcesOf("src").filter((path) => sources.test(path));
+  return compile(name, [...tested, join(GUEST, "test", `${name}.c`)], SANITIZE);
 }
 
 export interface AgentProcess extends AsyncDisposable {

@@ -150,6 +150,32 @@ describe("a hostile guest", () => {
     agent.close();
   });
 
+  test("may send more of a command's output that is consumed, on each channel so much as its window has become", async () => {
+    const { agent, control } = await connected();
+    control.received = Buffer.alloc(0);
+    const starting = agent.exec({ argv: ["x"], outputWindow: 100_000 });
+    await expect.poll(() => control.received.length).toBeGreaterThan(0);
+    control.say(started);
+    const process = await starting;
+    process.stdout.resume();
+    process.stderr.resume();
+    control.received = Buffer.alloc(0);
+    // The window and what it may grow by; then only what was consumed.
+    for (const granted of [65_536 + 34_464, 65_536]) {
+      control.say(data(65_536));
+      await expect.poll(() => control.received.length).toBe(16);
+      expect(control.received.readUInt32LE(12)).toBe(granted);
+      control.received = Buffer.alloc(0);
+    }
+    control.say(data(16_384, { channel: 1 }));
+    await expect.poll(() => control.received.length).toBe(16);
+    expect(control.received.readUInt32LE(12)).toBe(16_384 + 16_384);
+    process.stdout.pause();
+    // The first still goes into the buffer of the one who reads.
+    control.say(data(65_536), data(65_536), data(34_465));
+    expect((await agent.closed)?.message).toMatch(/more DATA than was allowed/);
+  });
+
   test.each([1, 2, 3, 4, 5])("that sends random frames ends in a VmError at worst (seed %i)", async (seed) => {
     const random = pseudoRandom(seed);
     for (let round = 0; round < 40; round++) {

@@ -127,13 +127,18 @@ describe("a command that is run", () => {
 
   test("reads the input that it is given, and nothing otherwise", async () => {
     await vmThat({}).run(["cat"], { input: "hello" });
-    expect(requests[0]).toMatchObject({ stdin: "pipe", link: "bulk" });
+    expect(requests[0]).toMatchObject({ stdin: "pipe", link: "control" });
     expect(await inputs[0]).toBe("hello");
     await vmThat({}).run(["cat"]);
     expect(requests[1]?.stdin).toBe("ignore");
     await vmThat({}).run(["cat"], { input: "" });
     expect(requests[2]?.stdin).toBe("pipe");
     expect(await inputs[2]).toBe("");
+  });
+
+  test("reads much input from where files come", async () => {
+    await vmThat({}).run(["cat"], { input: Buffer.alloc(65_537) });
+    expect(requests[0]).toMatchObject({ stdin: "pipe", link: "bulk" });
   });
 });
 
