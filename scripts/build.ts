@@ -52,7 +52,7 @@ async function buildProgram({ name, source, launcher }: (typeof PROGRAMS)[number
     outfile: path,
     format: "cjs",
     sourcemap: true,
-    plugins: [external(/^undici$/), addonFromItsPlace()],
+    plugins: [external(/^undici$/), addonFromItsPlace(), lazyBuiltins()],
     // Code out of the cache cannot load a module at run time; what is external is in CommonJS.
     supported: { "dynamic-import": false },
     define: { "import.meta.url": "OWN_URL" },
@@ -93,6 +93,25 @@ function addonFromItsPlace(): Plugin {
       module.exports = require("fs-native-extensions/" + "binding");
     }`;
       onLoad({ filter: /fs-native-extensions\/binding\.js$/ }, () => ({ contents }));
+    },
+  };
+}
+
+/** Those of Node's own modules that take a millisecond and more to load, and that many commands never use: loaded when they are used. */
+function lazyBuiltins(): Plugin {
+  return {
+    name: "lazy-builtins",
+    setup({ onResolve, onLoad }) {
+      const filter = /^node:(child_process|dgram|dns|dns\/promises|http|https|net|stream\/web|tls|zlib)$/;
+      onResolve({ filter }, ({ path, namespace }) =>
+        namespace === "lazy" ? { path, external: true } : { path, namespace: "lazy" },
+      );
+      onLoad({ filter, namespace: "lazy" }, async ({ path }) => {
+        const names = JSON.stringify(Object.keys(await import(path)).filter((name) => name !== "default"));
+        const contents = `for (const name of ${names})
+          Object.defineProperty(exports, name, { enumerable: true, get: () => require("${path}")[name] });`;
+        return { contents };
+      });
     },
   };
 }

@@ -43,7 +43,7 @@ export async function bakeResult(
   const folder = await bakeOnce(runtime, source, { name, memoryMiB, vcpus, snapshotsDir, signal, onProgress });
   const folders = [folder];
   for (const other of others) folders.push(await tagSnapshot(folder, other, { snapshotsDir, signal }));
-  const image = await Image.fromSnapshot(folder, { signal });
+  const image = await Image.openWith(runtime, folder, signal);
   return { image, id: digest, names: folders.map(nameOfFolder) };
 }
 

@@ -72,7 +72,7 @@ export class Image {
   static async fromOci(reference: string, options: BakeOptions = {}): Promise<Image> {
     const runtime = await openRuntime(options);
     const folder = await bakeImage(runtime, reference, options);
-    return Image.#open(runtime, folder);
+    return Image.openWith(runtime, folder, options.signal);
   }
 
   /** Like {@link fromOci} under a fixed name; an older snapshot of that name is replaced when it was baked from something else. */
@@ -99,10 +99,11 @@ export class Image {
    */
   static async fromSnapshot(path: string, options: LongWork = {}): Promise<Image> {
     const folder = resolve(path);
-    return Image.#open(await runtimeOf(folder, options), folder, options.signal);
+    return Image.openWith(await runtimeOf(folder, options), folder, options.signal);
   }
 
-  static async #open(runtime: Runtime, folder: string, signal?: AbortSignal): Promise<Image> {
+  /** @internal Opens the snapshot in a folder for whoever has a runtime already: finding one takes longer than all the rest. */
+  static async openWith(runtime: Runtime, folder: string, signal?: AbortSignal): Promise<Image> {
     const metadata = await readMetadata(folder);
     const { id } = await requireTemplate(runtime, metadata, folder, signal);
     // That of a bundle has another id here.
@@ -261,7 +262,7 @@ export class Image {
     await requireLayers(about);
     await rememberRoot(folder);
     await replace(folder, (partial) => captureSnapshot(machine, this.#runtime, partial, about));
-    return await Image.#open(this.#runtime, folder);
+    return await Image.openWith(this.#runtime, folder);
   }
 }
 

@@ -2,6 +2,9 @@ import { createHash } from "node:crypto";
 import type { Match } from "./glob.js";
 import { type SourceTree, type TreeNode, toText } from "./source-tree.js";
 
+/** How many files of a folder are looked up at a time: one after the other takes three times as long. */
+const AT_ONCE = 64;
+
 /** Whether a path below what is copied is left out. */
 export type Excludes = (path: string) => boolean;
 
@@ -50,8 +53,14 @@ class Digester<Node extends TreeNode> {
     if (path !== "" && this.#excludes(toText(path))) return;
     await this.#addFacts(path, node);
     if (node.type !== "directory") return;
-    for (const name of await this.#tree.names(node)) {
-      const child = await this.#tree.child(node, name);
+    const names = await this.#tree.names(node);
+    for (let i = 0; i < names.length; i += AT_ONCE) await this.#addChildren(path, node, names.slice(i, i + AT_ONCE));
+  }
+
+  async #addChildren(path: string, directory: Node, names: readonly string[]): Promise<void> {
+    const children = await Promise.all(names.map((name) => this.#tree.child(directory, name)));
+    for (const [i, name] of names.entries()) {
+      const child = children[i];
       if (child) await this.#add(path === "" ? name : `${path}/${name}`, child);
     }
   }
