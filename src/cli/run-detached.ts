@@ -42,7 +42,7 @@ export async function runDetached(image: Image, flags: DetachFlags, workload: Wo
     ready: { ...(readyPort !== undefined && { port: readyPort }), path, ...(timeoutMs !== undefined && { timeoutMs }) },
     ...(flags.stopGrace !== undefined && { graceMs: flags.stopGrace * 1_000 }),
   });
-  const { ports = [], http } = await vm.inspect();
+  const { ports = [], http } = vm.started ?? (await vm.inspect());
   tellPorts(ports);
   if (http) process.stderr.write(`supermachine: ${http.url} is port ${http.guestPort} of the image\n`);
   process.stdout.write(`${vm.name}\n`);

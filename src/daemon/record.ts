@@ -72,13 +72,13 @@ const Schema = v.object({
 });
 
 const { schema: _schema, ...fields } = Schema.entries;
-const Answered = v.object(fields);
+/** What is known of a VM that runs, or ran, under a supervisor. */
+export const VmRecord = v.object(fields);
+export type VmRecord = v.InferOutput<typeof VmRecord>;
 /** A supervisor has nothing to do but to answer; a machine that swaps may keep it from that. */
 const ANSWER_MS = 5_000;
 const KILLED = { status: "failed", error: "its supervisor was killed" } as const;
 
-/** What is known of a VM that runs, or ran, under a supervisor. */
-export type VmRecord = Omit<v.InferOutput<typeof Schema>, "schema">;
 export type VmStatus = VmRecord["status"];
 
 /** Paths of what belongs to the VM `name`. */
@@ -153,7 +153,7 @@ export async function readRecord(name: string): Promise<VmRecord | undefined> {
   const written = parseRecord(text);
   if (written && isOver(written.status)) return written;
   try {
-    const answer = v.safeParse(Answered, await ask(await socketPath(folder), "GET", "/vm", { timeoutMs: ANSWER_MS }));
+    const answer = v.safeParse(VmRecord, await ask(await socketPath(folder), "GET", "/vm", { timeoutMs: ANSWER_MS }));
     if (answer.success) return answer.output;
   } catch (error) {
     if (isNobody(error)) return written ? { ...written, ...KILLED } : unreadable(name, path);

@@ -25,9 +25,12 @@ const SNAPSHOT_TIMEOUT_MS = 600_000;
 /** A VM under a supervisor, held by that other process. */
 export class RunningVm {
   readonly name: string;
+  /** What was known of it when this process had started it: no need to ask for its ports. {@link inspect} tells what is now. */
+  readonly started: VmRecord | undefined;
 
-  constructor(name: string) {
+  constructor(name: string, started?: VmRecord) {
     this.name = name;
+    this.started = started;
   }
 
   /** What is known of it. @throws VmError when it is gone */

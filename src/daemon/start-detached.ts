@@ -12,6 +12,6 @@ import { superviseElsewhere } from "./supervise-elsewhere.js";
 export async function startDetached(image: Image, options: DetachedOptions = {}): Promise<RunningVm> {
   const spec = detachedSpec(image, options);
   options.signal?.throwIfAborted();
-  await superviseElsewhere(spec, options.signal, options.supervisor);
-  return new RunningVm(spec.name);
+  const record = await superviseElsewhere(spec, options.signal, options.supervisor);
+  return new RunningVm(spec.name, record);
 }

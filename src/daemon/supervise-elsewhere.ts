@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import * as v from "valibot";
 import { UsageError, VmError } from "../errors.js";
-import { placeOf, removeRecord } from "./record.js";
+import { placeOf, removeRecord, type VmRecord } from "./record.js";
 import { forkSupervisor, type WaitingSupervisor } from "./supervisor-process.js";
 import { SupervisorAnswer, SupervisorSpec } from "./supervisor-spec.js";
 
@@ -17,12 +17,12 @@ export async function readSpec(name: string): Promise<SupervisorSpec> {
   }
 }
 
-/** Starts a supervisor in a process of its own, unless one is waiting already, and waits for its word. */
+/** Starts a supervisor in a process of its own, unless one is waiting already, and waits for its word: what the VM is then. */
 export async function superviseElsewhere(
   spec: SupervisorSpec,
   signal: AbortSignal | undefined,
   waiting?: WaitingSupervisor,
-): Promise<void> {
+): Promise<VmRecord> {
   const { folder, messages } = placeOf(spec.name);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const child = waiting ? await waiting.take(messages) : forkSupervisor(messages);
@@ -35,7 +35,7 @@ export async function superviseElsewhere(
     const answer = v.safeParse(SupervisorAnswer, message);
     if (!answer.success)
       throw new VmError(`the supervisor of ${spec.name} ended at once`, { hint: `See ${messages}.` });
-    if (answer.output.started) return;
+    if (answer.output.started) return answer.output.record;
     const { message: text, code } = answer.output;
     throw code === "ERR_SUPERMACHINE_USAGE" ? new UsageError(text) : new VmError(text);
   } catch (error) {

@@ -7,7 +7,7 @@ import { serveControl } from "./control-server.js";
 import { LogFile, logPaths } from "./log-file.js";
 import { OutputLog } from "./output-log.js";
 import { holdPidFile } from "./pid-file.js";
-import { claim, placeOf } from "./record.js";
+import { claim, placeOf, type VmRecord } from "./record.js";
 import { openServiceEdge } from "./service-edge.js";
 import { socketPath } from "./socket-path.js";
 import { Supervisor } from "./supervisor.js";
@@ -21,7 +21,11 @@ import type { SupervisorSpec } from "./supervisor-spec.js";
  * @param onStarted is called once, when the workload is ready for the first time
  * @throws UsageError when the name is taken; whatever keeps it from becoming ready
  */
-export async function supervise(wanted: SupervisorSpec, onStarted: () => void, signal?: AbortSignal): Promise<void> {
+export async function supervise(
+  wanted: SupervisorSpec,
+  onStarted: (record: VmRecord) => void,
+  signal?: AbortSignal,
+): Promise<void> {
   await using _name = await claim(wanted.name);
   const { folder, output, router } = placeOf(wanted.name);
   // What never ran leaves nothing, and what ran only what it is told to keep.
@@ -47,7 +51,7 @@ export async function supervise(wanted: SupervisorSpec, onStarted: () => void, s
     await using _edge = spec.edge && (await openServiceEdge(supervised, spec.edge, signal));
     await Promise.all([writeSpec(supervisor.spec), supervisor.recorded()]);
     kept = !spec.remove;
-    onStarted();
+    onStarted(supervisor.record);
     await supervisor.over;
   } finally {
     await supervisor?.close();

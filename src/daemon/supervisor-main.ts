@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import * as v from "valibot";
 import { SupermachineError } from "../errors.js";
+import type { VmRecord } from "./record.js";
 import { supervise } from "./supervise.js";
 import { type SupervisorAnswer, SupervisorSpec } from "./supervisor-spec.js";
 
@@ -17,9 +18,9 @@ async function main(): Promise<void> {
     process.once("disconnect", () => starting.abort(new Error("the process that wanted the VM went away")));
     const [message] = await once(process, "message");
     const spec = v.parse(SupervisorSpec, message);
-    const onStarted = () => {
+    const onStarted = (record: VmRecord) => {
       process.removeAllListeners("disconnect");
-      answer({ started: true });
+      answer({ started: true, record });
       process.disconnect?.();
     };
     await supervise(spec, onStarted, starting.signal);

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { EgressPolicySchema, PublishSchema } from "../network/index.js";
+import { VmRecord } from "./record.js";
 
 const Milliseconds = v.pipe(v.number(), v.minValue(0));
 
@@ -86,7 +87,7 @@ export type SupervisorSpec = v.InferOutput<typeof SupervisorSpec>;
 
 /** What it answers once, to the process that started it. */
 export const SupervisorAnswer = v.variant("started", [
-  v.object({ started: v.literal(true) }),
+  v.object({ started: v.literal(true), record: VmRecord }),
   v.object({ started: v.literal(false), message: v.string(), code: v.optional(v.string()) }),
 ]);
 export type SupervisorAnswer = v.InferOutput<typeof SupervisorAnswer>;

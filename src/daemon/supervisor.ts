@@ -252,9 +252,9 @@ export class Supervisor {
     return running;
   }
 
-  /** All VMs begin with the number that the snapshot has. */
+  /** All VMs begin with the number that the snapshot has: none, where nothing had run in it. */
   async #countOomKills(): Promise<void> {
-    if (this.#running) this.#oomKills = await oomKills(this.#running.vm);
+    if (this.#running && this.#image.hasRun) this.#oomKills = await oomKills(this.#running.vm);
   }
 
   /** Waits for the workload's end, again and again while it is to be restarted. */

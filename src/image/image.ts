@@ -152,6 +152,11 @@ export class Image {
     return this.#metadata.workloadPid;
   }
 
+  /** @internal Whether commands of the image have run in the guest that the snapshot holds. */
+  get hasRun(): boolean {
+    return this.#metadata.captured === true || this.#metadata.workloadPid !== undefined;
+  }
+
   /** Starts a microVM by restoring the snapshot. @throws VmError, CacheInvalidError, CacheMissError, UsageError */
   async start(options: StartOptions = {}): Promise<Vm> {
     return (await this.#begin(options)).vm;
