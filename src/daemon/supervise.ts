@@ -1,5 +1,6 @@
 import { constants } from "node:fs";
 import { cp, rm, writeFile } from "node:fs/promises";
+import { loadClient } from "../edge/index.js";
 import { VmError } from "../errors.js";
 import { Image } from "../image/index.js";
 import { rememberRoot, replace } from "../store/index.js";
@@ -46,6 +47,8 @@ export async function supervise(
     await using _server = await serveControl(await socketPath(folder), routesOf(supervisor), (socket) =>
       supervisor ? supervisor.exec(socket) : Promise.reject(new VmError("there is no VM any more")),
     );
+    // While the guest works there is nothing to do here. Whether it can be loaded the edge sees.
+    if (spec.edge) loadClient().catch(() => undefined);
     await supervisor.untilReady(first, signal);
     const supervised = { spec, image, supervisor, output: log, router: new LogFile(router) };
     await using _edge = spec.edge && (await openServiceEdge(supervised, spec.edge, signal));

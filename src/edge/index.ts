@@ -8,5 +8,5 @@ export type { EdgeHealth } from "./router.js";
 export { type ServeOptions, serve, serveAlso } from "./serve.js";
 export type { Service, ServiceHealth, ServiceState } from "./service.js";
 export { authorityPath, type TlsFiles } from "./tls/index.js";
-export type { WorkerHealth } from "./worker.js";
+export { loadClient, type WorkerHealth } from "./worker.js";
 export type { EdgeWorker, WorkerSource } from "./worker-source.js";
