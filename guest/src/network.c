@@ -24,7 +24,7 @@ static struct {
   bool allowed;       /* the host wants to be asked */
   uint32_t credit;
   uint32_t consumed;
-  bool syns_readable;
+  bool syns_readable; /* since the last session too: they are reported once */
   bool datagrams_readable;
 } net;
 
@@ -259,7 +259,6 @@ static void open_own(struct link *link, uint32_t id, const struct network_reques
   net.allowed = request->allowed;
   net.credit = link->send_credit;
   net.consumed = 0;
-  net.syns_readable = net.datagrams_readable = true;
   wake();
 }
 

@@ -16,10 +16,16 @@
 #define AGENT_VERSION "0.1.0"
 
 static bool own;
+/* Opened once: in a guest that was just restored the way to a file takes longer than everything else about the seed. */
+static int randomness = -1;
 static char hostname[HOSTNAME_LENGTH_MAX + 2];
 static char machine_id[MACHINE_ID_SIZE + 2];
 
-void session_init(bool own_machine) { own = own_machine; }
+void session_init(bool own_machine) {
+  own = own_machine;
+  randomness = own ? open("/dev/urandom", O_WRONLY | O_CLOEXEC) : -1;
+  if (own && randomness < 0) fatal("/dev/urandom: %s", strerror(errno));
+}
 
 static void set_time(uint64_t time_ns) {
   struct timespec time = {.tv_sec = (time_t)(time_ns / 1000000000), .tv_nsec = (long)(time_ns % 1000000000)};
@@ -34,11 +40,9 @@ static void add_randomness(const uint8_t seed[SEED_SIZE]) {
     uint8_t bytes[SEED_SIZE];
   } pool = {.entropy_count = SEED_SIZE * 8, .buf_size = SEED_SIZE};
   memcpy(pool.bytes, seed, SEED_SIZE);
-  int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
-  if (fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0) {
+  if (ioctl(randomness, RNDADDENTROPY, &pool) < 0 || ioctl(randomness, RNDRESEEDCRNG) < 0) {
     log_line("the random seed cannot be credited: %s", strerror(errno));
   }
-  if (fd >= 0) close(fd);
   explicit_bzero(&pool, sizeof pool);
 }
 

@@ -21,11 +21,11 @@ import { type SnapshotMetadata, writeMetadata } from "./metadata.js";
 import type { BakeOptions } from "./options.js";
 import { type Ready, startListening } from "./ready.js";
 import { describeRootDisk } from "./root-disk-file.js";
+import { warmShell } from "./warm-shell.js";
 import { runWarmup } from "./warm-up.js";
 
 /** LUN 0 stays free: a controller answers for it even where there is no disk. */
 const FIRST_LUN = 1;
-const SHELL_LIMIT_MS = 5_000;
 
 /** What goes into a bake. */
 export interface BakeInput {
@@ -59,7 +59,7 @@ export async function bake(folder: string, runtime: Runtime, input: BakeInput, o
   const machine = await Machine.restore(runtime, await templateSource(input.template), { signal });
   try {
     await assemble(machine, input, options);
-    await warmShell(machine, signal);
+    await warmShell(machine.agent, signal);
     // Given back after the warm-up, so that nobody reaches into a machine that is another VM by then.
     await using vm = new Vm(machine, originOf(runtime, input), {}, { workload: undefined, giveBack: () => undefined });
     if (input.ready === "listener") await startListening(vm, machine, input.reference, options);
@@ -107,22 +107,6 @@ function originOf(runtime: Runtime, { config, hostname, egress }: BakeInput): Vm
     },
     fork: (machine, identities, signal) => forkMachine(runtime, machine, identities, signal),
   };
-}
-
-/**
- * Runs the image's shell once, where it has one: what the first command of every restored guest would otherwise read from
- * disk again, the loader, the C library, the kernel's own tables, is then in the snapshot (142 -> 101 ms for a first `true`).
- */
-async function warmShell({ agent }: Machine, outer: AbortSignal | undefined): Promise<void> {
-  const limit = AbortSignal.timeout(SHELL_LIMIT_MS);
-  const signal = outer ? AbortSignal.any([outer, limit]) : limit;
-  try {
-    const shell = await agent.exec({ argv: ["sh", "-c", ":"] }, { signal });
-    await shell.wait();
-  } catch {
-    // No shell, or a strange one: the image runs all the same.
-    outer?.throwIfAborted();
-  }
 }
 
 /** Captures a machine together with what is needed to restore it. */

@@ -2,6 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { basename, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Hardware } from "../engine/index.js";
 import { VmError } from "../errors.js";
 import type { LongWork } from "../progress.js";
@@ -13,6 +14,11 @@ import { describeTemplate, parseTemplate, ramFacts } from "./template-metadata.j
 /** 3 s under emulation on a slow core; 20 s and more where KVM itself is emulated. */
 const BOOT_LIMITS = { totalMs: 120_000 };
 const ATTEMPTS = 2;
+/**
+ * What the kernel puts off for up to a second when it boots (to tell of interfaces that came up, to free memory) would else be done by every
+ * restored guest, in the way of its first command.
+ */
+const REST_MS = 1_200;
 
 /** A guest that was booted once for its shape, with no image in it. */
 export interface Template {
@@ -84,6 +90,7 @@ async function makeTemplate(partial: string, runtime: Runtime, hardware: Hardwar
   const ram = join(partial, "ram.img");
   const { worker, agent } = await bootPatiently(ram, runtime, hardware, work);
   try {
+    await sleep(REST_MS, undefined, work.signal ? { signal: work.signal } : {});
     await agent.quiesce();
     await worker.pause();
     await worker.saveDeviceState(join(partial, "device.state"));
