@@ -1,7 +1,8 @@
-import { closeSync, openSync, readFileSync, readSync, statSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, statSync } from "node:fs";
 import { VmError } from "../errors.js";
 import { Delta } from "./delta.js";
 import { PAGE_SIZE, type PageRun, pageBuffer, RunCollector } from "./page-runs.js";
+import { readFully, writeFully } from "./process-memory.js";
 import type { MemoryStrategy, WorkerRam } from "./strategy.js";
 
 const PAGEMAP_ENTRY = 8;
@@ -9,8 +10,6 @@ const PAGEMAP_ENTRY = 8;
 const PAGEMAP_BATCH = 65_536;
 /** The entries of 2 MiB of RAM that nobody has touched: most of a large guest, passed over without a look at each page. */
 const UNTOUCHED = Buffer.alloc(512 * PAGEMAP_ENTRY);
-/** One read or write takes less than 2 GiB. */
-const MOST_AT_ONCE = 2 ** 30;
 /** Bits of a pagemap entry's upper half (Documentation/admin-guide/mm/pagemap.rst): 63, 62 and 61 of the whole. */
 const PRESENT = 0x8000_0000;
 const SWAPPED = 0x4000_0000;
@@ -133,18 +132,4 @@ function ownPages(pid: number, mapping: { address: number; bytes: number }): { r
 
 function isUntouched(entries: Buffer): boolean {
   return entries.compare(UNTOUCHED, 0, entries.length) === 0;
-}
-
-function readFully(file: number, into: Buffer, at: number, bytes: number, position: number): void {
-  for (let done = 0; done < bytes; ) {
-    const count = readSync(file, into, at + done, Math.min(bytes - done, MOST_AT_ONCE), position + done);
-    if (count === 0) throw new VmError("the guest's memory ended early while it was read");
-    done += count;
-  }
-}
-
-function writeFully(file: number, from: Buffer, at: number, bytes: number, position: number): void {
-  for (let done = 0; done < bytes; ) {
-    done += writeSync(file, from, at + done, Math.min(bytes - done, MOST_AT_ONCE), position + done);
-  }
 }
