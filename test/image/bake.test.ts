@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { PassThrough, Readable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { BakeError } from "../../src/errors.js";
 import { type BakeInput, bake, isWholeDeviceState } from "../../src/image/bake.js";
@@ -57,7 +58,19 @@ function fakeMachine(): Machine {
       did("assemble", `assemble ${luns.join()} ${hostname}`),
     exec: async ({ argv }: { argv: string[] }) => {
       did("shell", `exec ${argv.join(" ")}`);
-      return { wait: async () => undefined };
+      return {
+        pid: 7,
+        stdin: new PassThrough(),
+        stdout: Readable.from([Buffer.from("\n")]),
+        wait: async () => undefined,
+      };
+    },
+    files: {
+      read: async () => Buffer.from("1-2 r-xp 0 0:0 1 /bin/sh\n"),
+      openRead: (path: string) => {
+        log.push(`read ${path}`);
+        return Readable.from([Buffer.alloc(1)]);
+      },
     },
     network: { open: () => undefined, close: () => undefined },
     closed: new Promise(() => undefined),
@@ -87,7 +100,11 @@ const runBake = (options: BakeOptions = {}) =>
 describe("a bake", () => {
   test("gives the guest its layers, assembles the root, warms the shell up, and captures the guest standing still", async () => {
     await runBake();
-    expect(log).toEqual(["attach 1=/one.erofs,2=/two.erofs", "assemble 1,2 box", "exec sh -c :", "pause", "capture"]);
+    expect(log).toEqual([
+      ...["attach 1=/one.erofs,2=/two.erofs", "assemble 1,2 box"],
+      ...[expect.stringMatching(/^exec sh -c /), "read /bin/sh"],
+      ...["pause", "capture"],
+    ]);
   });
 
   test("describes what it made", async () => {

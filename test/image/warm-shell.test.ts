@@ -1,4 +1,5 @@
-import { Readable } from "node:stream";
+import { once } from "node:events";
+import { PassThrough, Readable } from "node:stream";
 import { expect, test } from "vitest";
 import type { Agent } from "../../src/guest/index.js";
 import { warmShell } from "../../src/image/warm-shell.js";
@@ -11,16 +12,20 @@ const MAPS = `55e0-55e1 r-xp 00000000 00:18 12                         /bin/dash
 7ffc-7ffd rw-p 00000000 00:00 0                          [stack]
 `;
 
-/** An agent whose shell writes `maps`, and whose files are all of `size` bytes. */
+/** An agent whose shell has `maps`, and whose files are all of `size` bytes. */
 function agentOf(maps: string | Error, size: number) {
   const read: [path: string, bytes: number][] = [];
   const agent = {
     exec: async () => {
       if (maps instanceof Error) throw maps;
-      const stdout = Readable.from([Buffer.from(maps)]);
-      return { stdout, wait: () => new Promise((resolve) => stdout.once("end", resolve)) };
+      const stdin = new PassThrough();
+      return { pid: 7, stdin, stdout: Readable.from([Buffer.from("\n")]), wait: () => once(stdin, "finish") };
     },
     files: {
+      read: async (path: string, { length = 0 }) => {
+        expect(path).toBe("/proc/7/maps");
+        return Buffer.from(String(maps)).subarray(0, length);
+      },
       openRead: (path: string, { length = 0 }) => {
         read.push([path, Math.min(size, length)]);
         return Readable.from([Buffer.alloc(Math.min(size, length))]);
