@@ -127,7 +127,9 @@ describe("root in a guest", () => {
     const full = await vm.run(["dd", "if=/dev/zero", "of=/fill", "bs=1M"], { timeoutMs: 60_000 });
     expect(full.stderr).toMatch(/No space left/);
     const bomb = "import os\nwhile True:\n try: os.fork()\n except OSError: pass";
-    await expect(vm.run(["python3", "-c", bomb], { timeoutMs: 3_000 })).rejects.toThrow();
+    // Its first process may be killed for want of memory before its time is over.
+    const ended = vm.run(["python3", "-c", bomb], { timeoutMs: 3_000 }).then(({ exitCode }) => exitCode);
+    expect(await ended.catch(() => "given up")).not.toBe(0);
     await neighbourIsWell();
   });
 });
