@@ -7,12 +7,12 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define OURS "agent0"
 #define THEIRS "eth0"
+#define IPV6 "/proc/sys/net/ipv6/conf/"
 
 /* The largest that an IPv4 packet can be: nothing is ever put on a wire. */
 enum { MTU = 65535, LOOPBACK = 1 };
@@ -42,20 +42,11 @@ static int add_way(int fd, unsigned interface, const void *own, const void *othe
   return error ? error : netlink_add_host_route(fd, interface, other, size);
 }
 
-/* There is nobody on this wire who could have the same address, or be a router. */
-static int ask_nobody(const char *settings) {
-  char path[64];
-  int error = 0;
-  for (int i = 0; i < 2 && !error; i++) {
-    snprintf(path, sizeof path, "%s/%s", settings, i ? "accept_ra" : "accept_dad");
-    error = put(path, "0");
-  }
-  return error;
-}
-
 static int set_up_ours(int fd, unsigned interface, const char **step) {
   TRY("loopback of the agent", netlink_raise(fd, LOOPBACK));
-  TRY("the IPv6 settings of " OURS, ask_nobody("/proc/sys/net/ipv6/conf/" OURS));
+  /* There is nobody on this wire who could have the same address, or be a router. */
+  TRY("no search for owners of addresses", put(IPV6 OURS "/accept_dad", "0"));
+  TRY("no router advertisements", put(IPV6 OURS "/accept_ra", "0"));
   TRY(OURS " up", netlink_raise(fd, interface));
   TRY("IPv4 of " OURS, add_way(fd, interface, gateway_v4, guest_v4, sizeof guest_v4));
   TRY("IPv6 of " OURS, add_way(fd, interface, gateway_v6, guest_v6, sizeof guest_v6));
@@ -73,7 +64,8 @@ static int set_up_theirs(int fd, const char **step) {
   unsigned interface = if_nametoindex(THEIRS);
   TRY("finding " THEIRS, interface ? 0 : errno);
   TRY("loopback", netlink_raise(fd, LOOPBACK));
-  TRY("the IPv6 settings of " THEIRS, ask_nobody("/proc/sys/net/ipv6/conf/" THEIRS));
+  TRY("no search for owners of addresses", put(IPV6 THEIRS "/accept_dad", "0"));
+  TRY("no router advertisements", put(IPV6 THEIRS "/accept_ra", "0"));
   TRY(THEIRS " up", netlink_raise(fd, interface));
   TRY("IPv4 of " THEIRS, add_way(fd, interface, guest_v4, gateway_v4, sizeof guest_v4));
   TRY("IPv6 of " THEIRS, add_way(fd, interface, guest_v6, gateway_v6, sizeof guest_v6));

@@ -27,11 +27,15 @@ export async function warmShell(agent: Agent, outer: AbortSignal | undefined): P
 
 async function mappedByShell(agent: Agent, signal: AbortSignal): Promise<Set<string>> {
   const shell = await agent.exec({ argv: ["sh", "-c", SCRIPT], stdin: "pipe" }, { signal });
-  await once(shell.stdout, "data", { signal });
-  const maps = await agent.files.read(`/proc/${shell.pid}/maps`, { length: MAPS_BYTES, signal });
-  shell.stdin.end();
-  await shell.wait();
-  return new Set(maps.toString().match(/(?<=^\S+ +\S+ +\S+ +\S+ +\d+ +)\/.+$/gm));
+  try {
+    await once(shell.stdout, "data", { signal });
+    const maps = await agent.files.read(`/proc/${shell.pid}/maps`, { length: MAPS_BYTES, signal });
+    return new Set(maps.toString().match(/(?<=^\S+ +\S+ +\S+ +\S+ +\d+ +)\/.+$/gm));
+  } finally {
+    // Whatever comes of it, no waiting shell is to be in the snapshot.
+    shell.stdin.end();
+    await shell.wait();
+  }
 }
 
 async function readAll(agent: Agent, paths: Iterable<string>, signal: AbortSignal): Promise<void> {
