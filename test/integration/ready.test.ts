@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { BakeError, Image, listImages, removeImage, UsageError, type Vm, VmError } from "../../src/index.js";
 import { busyboxImage } from "../support/images.js";
@@ -92,7 +93,7 @@ describe("an image whose VMs start its command afresh", () => {
     });
     await using vm = await image.start();
     await vi.waitFor(async () => expect(await output(vm, "wc -l < /tmp/starts")).toBe("1"), 10_000);
-    const snapshot = await vm.snapshot(`${current.path}/snapshots/taken`);
+    const snapshot = await vm.snapshot(`${current.path}/snapshots/${randomUUID()}`);
     await using restored = await snapshot.start();
     await using fork = await vm.fork();
     for (const each of [restored, ...fork.vms]) {

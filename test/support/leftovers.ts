@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { home } from "../../src/index.js";
 
@@ -23,9 +24,14 @@ export async function remainingWorkers(): Promise<number[]> {
   return remaining;
 }
 
-/** Everything in the stores that is half-made or left behind, as paths relative to the home folder. */
+/**
+ * Everything in the stores that is half-made or left behind, as paths relative to the home folder. Links are not followed: the
+ * assets that homes share are locked now and then by the tests of another.
+ */
 export function litter(): string[] {
-  const paths = readdirSync(home().root, { recursive: true }) as string[];
+  const { root } = home();
+  const entries = readdirSync(root, { recursive: true, withFileTypes: true });
+  const paths = entries.map(({ parentPath, name }) => relative(root, join(parentPath, name)));
   return paths.filter((path) => /\.(partial|lock|ram)$|(^|\/)run\/./.test(path));
 }
 
