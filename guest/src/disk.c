@@ -6,8 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,23 +14,13 @@ enum { NR_FSOPEN = 430, NR_FSCONFIG = 431, NR_FSMOUNT = 432, CLOEXEC = 1, SET_FL
 
 enum { DEFAULT_TIMEOUT_MS = 10000, WAIT_MS = 20 };
 
-/* Bytes of the device; 0 while it is not there or has no content yet. */
-static uint64_t size_of(const char *device) {
-  uint64_t size = 0;
-  int fd = open(device, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
-  if (ioctl(fd, BLKGETSIZE64, &size) < 0) size = 0;
-  close(fd);
-  return size;
-}
-
 uint64_t disk_await(uint16_t lun, uint32_t timeout_ms, char device[64]) {
   int64_t end = now_ms() + (timeout_ms ? timeout_ms : DEFAULT_TIMEOUT_MS);
   errno = lun_listen();
   if (errno) return 0;
   if (lun_find(lun, device) != 0) lun_rescan(lun);
   for (;;) {
-    uint64_t size = lun_find(lun, device) == 0 ? size_of(device) : 0;
+    uint64_t size = lun_find(lun, device) == 0 ? lun_size(lun, device) : 0;
     if (size > 0) return size;
     if (now_ms() >= end) break;
     lun_wait(WAIT_MS);

@@ -4,12 +4,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/netlink.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -77,6 +79,25 @@ int lun_find(uint16_t lun, char path[64]) {
   }
   closedir(block);
   return error;
+}
+
+static void ask_again(uint16_t lun) {
+  char path[96];
+  snprintf(path, sizeof path, "/sys/bus/scsi/devices/%d:0:%u:%u/rescan", controller, lun >> 8, lun & 255);
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  /* Whether it helped is seen when the size is looked at next. */
+  if (write(fd, "1", 1) < 0) errno = 0;
+  close(fd);
+}
+
+uint64_t lun_size(uint16_t lun, const char *device) {
+  uint64_t size = 0;
+  int fd = open(device, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0 && ioctl(fd, BLKGETSIZE64, &size) < 0) size = 0;
+  if (fd >= 0) close(fd);
+  if (size == 0) ask_again(lun);
+  return size;
 }
 
 void lun_wait(int timeout_ms) {

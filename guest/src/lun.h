@@ -16,6 +16,12 @@ void lun_rescan(uint16_t lun);
 /* Gives the path of the LUN's block device in `path`; 0, or ENOENT while there is none. */
 int lun_find(uint16_t lun, char path[64]);
 
+/*
+ * Bytes of the LUN's block device. 0 while they are not known; then the disk is asked for them again: when many are plugged in at once, each tells
+ * the kernel of the others instead of answering its first questions, and the kernel soon gives up.
+ */
+uint64_t lun_size(uint16_t lun, const char *device);
+
 /* Waits until some device changes, for at most `timeout_ms`. */
 void lun_wait(int timeout_ms);
 

@@ -28,7 +28,10 @@ static int try_layer(uint16_t lun, const char *folder) {
   char device[64];
   int error = lun_find(lun, device);
   if (error) return error;
-  return mount(device, folder, "erofs", MS_RDONLY, NULL) < 0 ? errno : 0;
+  if (mount(device, folder, "erofs", MS_RDONLY, NULL) == 0) return 0;
+  error = errno;
+  /* Beyond the end of a disk whose size is not known yet there are zeros. */
+  return (error == EINVAL || error == EIO) && lun_size(lun, device) == 0 ? ENOMEDIUM : error;
 }
 
 /* The disk may have been plugged in a moment ago, so it may still be on its way through the kernel. */
