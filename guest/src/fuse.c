@@ -85,10 +85,10 @@ int fuse_open(int *ours, int *theirs) {
   return *theirs < 0 ? errno : 0;
 }
 
-/* What a snapshot holds of a host folder has lost its host: it makes room for the new one. */
+/* What a snapshot holds of a host folder has lost its host: it makes room for the new one. What the kernel still knows of it says nothing. */
 static void remove_dead(const char *path) {
-  struct stat stat_of_path;
-  while (stat(path, &stat_of_path) < 0 && errno == ENOTCONN) {
+  struct statx stat_of_path;
+  while (statx(AT_FDCWD, path, AT_STATX_FORCE_SYNC, STATX_TYPE, &stat_of_path) < 0 && errno == ENOTCONN) {
     if (umount2(path, MNT_DETACH) < 0) task_fail(errno, STAGE_OTHER, "unmounting what was at %.200s: %s", path, strerror(errno));
   }
 }
