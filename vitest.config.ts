@@ -4,9 +4,9 @@ import { defineConfig } from "vitest/config";
 // One home: its kernel, templates and layers are made once. What a run leaves there, the next one uses.
 const env = { SUPERMACHINE_HOME: process.env.SUPERMACHINE_HOME ?? resolve(".tmp/test-home") };
 // How long a state is waited for that comes sooner or later: on a busy machine 1 s is soon over.
-const expect = { poll: { timeout: 30_000 } };
+const expect = { poll: { timeout: 60_000 } };
 // QEMU under software emulation keeps a processor busy, so that more than two files at a time would only delay each other.
-// A second try, since on a busy machine a terminal or a guest may once be slower than anybody would wait for.
+// Two more tries, since on a busy machine a terminal or a guest may once be slower than anybody would wait for.
 const withQemu = {
   expect,
   maxWorkers: 2,
@@ -14,7 +14,7 @@ const withQemu = {
   setupFiles: ["test/support/home-of-worker.ts"],
   testTimeout: 180_000,
   hookTimeout: 300_000,
-  retry: 1,
+  retry: 2,
   env,
 };
 // Alone on the machine, for what they measure or fill.
@@ -32,6 +32,7 @@ export default defineConfig({
           // On a machine that is busy with other things too, 5 s are soon over.
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          retry: 1,
           expect,
         },
       },

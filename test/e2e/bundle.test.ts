@@ -2,7 +2,6 @@ import {
   chmodSync,
   closeSync,
   cpSync,
-  mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -77,9 +76,9 @@ test("moved and read-only it runs in an empty home, and again, in the foreground
 
 const readable = execaSync("setpriv", [...NOBODY, "test", "-r", CLI], { reject: false }).exitCode === 0;
 test.runIf(readable)("another user runs it, who may not write to it", async () => {
-  mkdirSync(at("nobody"));
-  const own = join(at("nobody"), "home");
-  chmodSync(at("nobody"), 0o777);
+  const place = mkdtempSync(at("nobody-"));
+  const own = join(place, "home");
+  chmodSync(place, 0o777);
   const command = ["env", `SUPERMACHINE_HOME=${own}`, process.execPath, CLI, "run", bundle, "--", "echo", "hello"];
   const { stdout, stderr } = await execa("setpriv", [...NOBODY, ...command], { reject: false });
   expect({ stdout, stderr }).toEqual({ stdout: "hello", stderr: "" });

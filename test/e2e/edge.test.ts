@@ -8,6 +8,7 @@ import { afterEach, beforeAll, expect, test } from "vitest";
 import { CLI, cli, inspect } from "../support/detached.js";
 import { busyboxImage } from "../support/images.js";
 import { remainingWorkers, workers } from "../support/leftovers.js";
+import { freePort } from "../support/registry/ports.js";
 import { freshHome } from "../support/test-home.js";
 
 const PAGE = '<title>guest</title><h1></h1><script src="/app.js"></script>';
@@ -33,14 +34,6 @@ async function serve(...options: string[]): Promise<{ url: string; stderr: () =>
   const failed = command.then(() => Promise.reject(new Error(stderr)));
   await Promise.race([failed, expect.poll(() => stderr, { timeout: 120_000 }).toContain("is port 8080 of the image")]);
   return { url: /https?:\/\/\S+/.exec(stderr)?.[0] ?? "", stderr: () => stderr, command };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }
 
 const curl = async (...args: string[]) => (await execa("curl", ["-sS", ...args], { reject: false })).stdout;
@@ -74,7 +67,7 @@ test("run --http-port serves the image, wakes it on request, and ends in order",
     "404 Not Found: no service other is here; there are web.localhost",
   );
   const state = async () => JSON.parse(await curl(`${url}/_health`)).services[0].state;
-  await expect.poll(state, { timeout: 20_000 }).toBe("asleep");
+  await expect.poll(state).toBe("asleep");
   expect(await curl(url)).toBe(PAGE);
   expect(stderr()).toMatch(/web#\d+ 127\.0\.0\.1 "GET \/" 200 \d+ /);
   await expect(serve("--http-port", port, "--name", "web")).rejects.toThrow(
@@ -93,7 +86,7 @@ test("two commands share a port, by name", async () => {
   for (const name of ["one", "two"]) expect(await curl(`http://${name}.localhost:${shared}/`)).toBe(PAGE);
   first.command.kill("SIGINT");
   await first.command;
-  await expect.poll(() => curl(`http://two.localhost:${shared}/`), { timeout: 20_000 }).toBe(PAGE);
+  await expect.poll(() => curl(`http://two.localhost:${shared}/`)).toBe(PAGE);
   expect(await curl(`http://one.localhost:${shared}/`)).toContain("no service one is here");
 });
 
@@ -108,11 +101,11 @@ test("a service in the background has two microVMs on a port, replaces one that 
     const workers = async () =>
       JSON.parse(await curl(`${url}_health`)).services[0].workers.map(({ id }: { id: number }) => id);
     expect(await curl(url)).toBe(PAGE);
-    await expect.poll(workers, { timeout: 20_000 }).toEqual([1, 2]);
+    await expect.poll(workers).toEqual([1, 2]);
     const { vmPid } = JSON.parse((await cli("inspect", "shop")).stdout)[0];
     process.kill(vmPid, "SIGKILL");
     expect(await curl(url)).toBe(PAGE);
-    await expect.poll(workers, { timeout: 20_000 }).toEqual([2, 3]);
+    await expect.poll(workers).toEqual([2, 3]);
     expect((await cli("logs", "--router", "shop")).stdout).toMatch(/shop#1 127\.0\.0\.1 "GET \/" 200 /);
     expect((await cli("logs", "shop")).stdout).toContain("listening");
   } finally {
@@ -128,7 +121,7 @@ test("a service in the background sleeps when nobody needs it: a request and a c
   expect(started.stdout).toBe("nap");
   const [, port] = /http:\/\/nap\.localhost:(\d+) is port 8080/.exec(started.stderr) ?? [];
   try {
-    const asleep = () => expect.poll(async () => (await inspect("nap")).status, { timeout: 20_000 }).toBe("asleep");
+    const asleep = () => expect.poll(async () => (await inspect("nap")).status).toBe("asleep");
     const { vmPid } = await inspect("nap");
     await asleep();
     // A spare is there for whoever wakes it, and nothing else.
@@ -152,7 +145,7 @@ test("a service in the background sleeps when nobody needs it: a request and a c
     const slow = curl(`http://nap.localhost:${port}/cgi-bin/slow`);
     const busy = async () =>
       JSON.parse(await curl(`http://nap.localhost:${port}/_health`)).services[0].workers[0]?.active;
-    await expect.poll(busy, { timeout: 20_000 }).toBe(1);
+    await expect.poll(busy).toBe(1);
     await cli("stop", "nap");
     expect(await slow).toBe("done");
     expect(await inspect("nap")).toMatchObject({ status: "exited" });

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { CLI, cli, inspect, removeAll } from "../support/detached.js";
 import { busyboxImage } from "../support/images.js";
@@ -25,9 +24,7 @@ afterEach(async () => {
 async function enter(): Promise<Tmux> {
   const terminal = await Tmux.start();
   await terminal.line(`node ${CLI} exec -it -e PS1='guest> ' ${NAME} sh; code=$?`);
-  await terminal.see("guest>");
-  // With each prompt busybox asks the terminal where its cursor is; the answer must not get into what is typed.
-  await sleep(500);
+  await terminal.prompt("guest>");
   return terminal;
 }
 
@@ -44,7 +41,7 @@ test("exec -it gives a shell of the VM a terminal, which follows the size of our
   await terminal.see("/dev/pts/0\n20 90\nxterm\n");
   await terminal.keys("C-c");
   await terminal.see(/\^C\nguest>/);
-  await sleep(500);
+  await terminal.prompt("guest>");
   await terminal.line("exit 5");
   await expectRestored(terminal, 5);
 });

@@ -64,9 +64,8 @@ test.skipIf(process.getuid?.() !== 0)(
       expect((await cli("exec", "chatty", "--", "echo", "fine")).stdout).toBe("fine");
       expect((await cli("ps")).stdout).toMatch(/\nchatty .* up /);
       expect((await cli("stop", "--time", "0", "chatty")).stdout).toBe("chatty");
-      await removeAll();
     } finally {
-      await execa("umount", [vms]);
+      await removeAll().finally(() => execa("umount", ["--lazy", vms]));
     }
   },
 );

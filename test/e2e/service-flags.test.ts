@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { cli, inspect, removeAll } from "../support/detached.js";
 import { busyboxImage } from "../support/images.js";
 
@@ -18,10 +18,8 @@ beforeAll(async () => {
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
   await execa("openssl", ["req", "-x509", ...key, "-keyout", file("key.pem"), "-out", file("cert.pem"), ...names]);
 });
-afterAll(async () => {
-  await removeAll();
-  rmSync(folder, { recursive: true });
-});
+afterEach(removeAll);
+afterAll(() => rmSync(folder, { recursive: true }));
 
 test("a service speaks TLS with a certificate of the user's, has its environment from a file, and may not take all day", async () => {
   const busybox = `oci-archive:${(await busyboxImage()).archive}`;

@@ -29,7 +29,7 @@ const CLI = "dist/cli/main.js";
 
 /** The modules that are run for a command: each is a function in the bundle, named after its file. */
 async function modulesOf(...args: string[]): Promise<string[]> {
-  const coverage = join(folder, args.join("-"));
+  const coverage = mkdtempSync(join(folder, "coverage-"));
   await execa("node", [CLI, ...args], { env: { NODE_V8_COVERAGE: coverage } });
   const reports = readdirSync(coverage).map((file) => JSON.parse(readFileSync(join(coverage, file), "utf8")));
   const scripts = reports.flatMap(({ result }) => result) as ScriptCoverage[];

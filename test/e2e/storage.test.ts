@@ -59,7 +59,7 @@ test("a VM in the background has its folder and volume, which nobody else can ha
   const started = await cli("run", "-d", "--name", "e2e-mounted", ...storage, busybox, "--", "sh", "-c", script);
   expect(started).toMatchObject({ exitCode: 0 });
   const through = () => cli("exec", "e2e-mounted", "cat", "/mounted/through").then(({ stdout }) => stdout);
-  await expect.poll(through, { timeout: 20_000 }).toBe("of the host");
+  await expect.poll(through).toBe("of the host");
   const { exitCode, stderr } = await cli("run", "-v", "e2e-data:/data", busybox, "--", "true");
   expect([exitCode, stderr]).toEqual([2, expect.stringMatching(/e2e-data is in use by process \d+/)]);
   expect((await cli("stop", "e2e-mounted")).exitCode).toBe(0);

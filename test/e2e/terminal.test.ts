@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
 import { beforeAll, describe, expect, test } from "vitest";
 import { busyboxImage, debianImageWith } from "../support/images.js";
@@ -8,7 +7,7 @@ import { remainingWorkers, workers } from "../support/leftovers.js";
 import { Tmux } from "../support/tmux.js";
 
 const CLI = "dist/cli/main.js";
-const PROMPT = "guest> ";
+const PROMPT = "guest>";
 let busybox: string;
 
 beforeAll(async () => {
@@ -20,21 +19,16 @@ beforeAll(async () => {
 async function guestShell(options = "", image = busybox, shell = "sh"): Promise<Tmux> {
   const terminal = await Tmux.start();
   try {
-    await terminal.line(`node ${CLI} run -it -e PS1='${PROMPT}' ${options} ${image} -- ${shell}; code=$?`);
-    await seePrompt(terminal);
+    await terminal.line(`node ${CLI} run -it -e PS1='${PROMPT} ' ${options} ${image} -- ${shell}; code=$?`);
+    await terminal.prompt(PROMPT);
     await terminal.line("clear");
     await terminal.see(/^guest>/);
+    await terminal.prompt(PROMPT);
     return terminal;
   } catch (error) {
     await terminal[Symbol.asyncDispose]();
     throw error;
   }
-}
-
-/** With each prompt busybox asks the terminal where its cursor is. The answer must not get into what is typed next. */
-async function seePrompt(terminal: Tmux, before: string | RegExp = PROMPT.trim()): Promise<void> {
-  await terminal.see(before);
-  await sleep(500);
 }
 
 /** The host's shell is back, with every setting of the terminal as it was. */
@@ -60,7 +54,8 @@ describe("a terminal in the guest", () => {
     await terminal.line("tty; stty size; echo $TERM; cat");
     await terminal.see("/dev/pts/0\n24 80\nxterm\n");
     await terminal.keys("C-z");
-    await seePrompt(terminal, /Stopped.*\nguest>/);
+    await terminal.see(/Stopped.*\nguest>/);
+    await terminal.prompt(PROMPT);
     await terminal.line("fg");
     // An answer shows that it is in the foreground again.
     await terminal.line("still there");
@@ -85,7 +80,7 @@ describe("a terminal in the guest", () => {
     await terminal.keys("G");
     await terminal.see(/\n999\n1000\n/);
     await terminal.keys("q");
-    await terminal.see(PROMPT.trim());
+    await terminal.see(PROMPT);
     await terminal.line("top -d 1");
     await terminal.see(/PID\s+PPID\s+USER/);
     await terminal.keys("q");
@@ -119,7 +114,7 @@ describe("a terminal in the guest", () => {
     await terminal.keys("y", "y", "1", "2", "p");
     await terminal.see(/^(ünïcödé text\n){13}/);
     await terminal.keys(":", "w", "q", "Enter");
-    await terminal.see(PROMPT.trim());
+    await terminal.see(PROMPT);
     await terminal.line("clear; wc -lc /tmp/text; top -bn1 | head -n 1 | cut -c 1-5");
     await terminal.see(/13 +\d+ \/tmp\/text\ntop -/);
     await terminal.line("exit 3");

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { execa } from "execa";
@@ -95,14 +96,15 @@ describe("a snapshot that was pushed", () => {
   });
 
   test("is sent once: another tag, and another snapshot of the same template, cost next to nothing", async () => {
+    const captured = `captured-${randomUUID()}`;
     await asPublisher(async () => {
       const again = await pushImage(snapshot, `${registry.host}/team/snapshot:2`);
       expect(again.blobs).toMatchObject({ pushed: 0 });
       const image = await Image.fromSnapshot(join(home().snapshots, snapshot));
       await using vm = await image.start();
       await vm.writeFile("/tmp/left-here", "by the publisher");
-      await vm.snapshot(join(home().snapshots, "captured"));
-      const other = await pushImage("captured", `${registry.host}/team/snapshot:captured`);
+      await vm.snapshot(join(home().snapshots, captured));
+      const other = await pushImage(captured, `${registry.host}/team/snapshot:captured`);
       // Delta, device state and config; layer and template are there.
       expect(other.blobs).toMatchObject({ pushed: 3, present: 3 });
     });
@@ -124,7 +126,7 @@ describe("a snapshot that was pushed", () => {
   test("uses the template and the layers that are here already", async () => {
     await asPublisher(async () => {
       const before = templates();
-      const { image, work } = await open(reference, { name: "pulled-back" });
+      const { image, work } = await open(reference, { name: `pulled-back-${randomUUID()}` });
       expect(templates()).toEqual(before);
       expect(readdirSync(home().layers).filter((name) => name.startsWith("image-"))).toEqual([]);
       expect(work).toEqual(new Set(["layer"]));

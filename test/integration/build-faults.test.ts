@@ -65,14 +65,15 @@ test.each<[NonNullable<BuildOrder["crash"]>, string]>([
 });
 
 describe.skipIf(process.getuid?.() !== 0)("without space", () => {
-  const small = mkdtempSync(join(tmpdir(), "supermachine-small-"));
+  let small: string;
   beforeEach(async () => {
+    small = mkdtempSync(join(tmpdir(), "supermachine-small-"));
     await execa("mount", ["-t", "tmpfs", "-o", "size=1m", "supermachine-test", small]);
     vi.stubEnv("SUPERMACHINE_HOME", small);
   });
   afterEach(async () => {
     vi.unstubAllEnvs();
-    await execa("umount", [small]);
+    await execa("umount", ["--lazy", small]);
     rmSync(small, { recursive: true });
   });
 

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { CopyError, type CopyProgress, closePools, home, Image, type Vm } from "../../src/index.js";
 import { everyKindTar } from "../support/every-kind-tar.js";
 import { readFolder } from "../support/folder-listing.js";
@@ -179,5 +179,5 @@ test("snapshots and forks are refused during a copy, and work after it; a pooled
   expect(await sh("cmp /copy/tree/large /copy/again && ls /copy", clone)).toBe("again\ntree\n");
   expect(await sh("wc -c < /tree/large", guest)).toBe("50000000\n");
   // A copy's disk goes without a trace; the layer's is the only one.
-  await vi.waitFor(async () => expect(await sh("ls /sys/class/block | grep -c '^sd'")).toBe("1\n"));
+  await expect.poll(() => sh("ls /sys/class/block | grep -c '^sd'")).toBe("1\n");
 });

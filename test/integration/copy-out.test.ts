@@ -27,7 +27,7 @@ beforeAll(async () => {
 });
 beforeEach(async () => {
   folder = temporaryFolder();
-  await sh("rm -rf /copy; mkdir /copy");
+  await sh("rm -rf /copy /copy.link; mkdir /copy");
 });
 afterEach(() => {
   folder[Symbol.dispose]();

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { closePools, type HttpEdge, Image, serve, type Vm } from "../../src/index.js";
+import { findTemplate, openRuntime, spares } from "../../src/machine/index.js";
 import { busyboxImage } from "../support/images.js";
 import { litter, workers as processes, remainingWorkers } from "../support/leftovers.js";
 import { freshHome } from "../support/test-home.js";
@@ -34,7 +35,7 @@ const workers = (edge: HttpEdge) => edge.health().services[0]?.workers ?? [];
 test("an image is served by two microVMs; one that is killed is replaced", async () => {
   await using edge = await serve(image, { port: 0, workers: 2, onVm });
   expect(await page(edge)).toBe("page\n");
-  await expect.poll(() => workers(edge).length, { timeout: 20_000 }).toBe(2);
+  await expect.poll(() => workers(edge).length).toBe(2);
   const body = Buffer.alloc(3 << 20, "x");
   const sum = await fetch(`${edge.url()}/cgi-bin/sum`, { method: "POST", body });
   expect(await sum.text()).toBe(`${createHash("md5").update(body).digest("hex")}\n`);
@@ -58,12 +59,13 @@ test("an image is served by two microVMs; one that is killed is replaced", async
 test("a microVM stops when nothing is asked of it, and the next request wakes one on the spare that waits", async () => {
   await using edge = await serve(image, { port: 0, idleTimeoutMs: 200, onVm });
   expect(await page(edge)).toBe("page\n");
-  await expect.poll(() => edge.health().services[0]?.state, { timeout: 10_000 }).toBe("asleep");
+  await expect.poll(() => edge.health().services[0]?.state).toBe("asleep");
   await expect.poll(() => processes().length).toBe(1);
   const [spare] = processes();
   expect(spare).not.toBe(vms[0]?.pid);
   // It is found in /proc before it takes commands.
-  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  const template = await findTemplate(await openRuntime(), image);
+  await expect.poll(() => template && spares.count(template)).toBe(1);
   expect(await page(edge)).toBe("page\n");
   expect(vms.slice(1).map(({ pid }) => pid)).toEqual([spare]);
 });

@@ -20,6 +20,14 @@ afterEach(async () => {
 async function start(): Promise<Vm> {
   return (await Image.fromOci(`oci-archive:${(await busyboxImage()).archive}`)).start();
 }
+/** The guest's clock is right within 2 s at some moment between the question and the answer. */
+async function expectRightTime(ask: () => Promise<string>): Promise<void> {
+  const before = Date.now() / 1000;
+  const seconds = Number(await ask());
+  expect(seconds).toBeGreaterThan(before - 2);
+  expect(seconds).toBeLessThan(Date.now() / 1000 + 2);
+}
+
 const output = async (vm: Vm, script: string) => (await vm.run(["sh", "-c", script])).stdout.trim();
 
 describe.each(["procfs", "clone"])("a fork, memory by %s", (strategy) => {
@@ -40,9 +48,9 @@ describe.each(["procfs", "clone"])("a fork, memory by %s", (strategy) => {
     for (const [i, each] of all.entries()) {
       expect(await output(each, "cat /root/file /root/own")).toBe(`before${i}`);
       expect(await output(each, "hostname")).toBe(each.hostname);
-      expect(Math.abs(Number(await output(each, "date +%s")) - Date.now() / 1000)).toBeLessThan(2);
+      await expectRightTime(() => output(each, "date +%s"));
       const ticks = Number(await output(each, "cat /tmp/ticks"));
-      await vi.waitFor(async () => expect(Number(await output(each, "cat /tmp/ticks"))).toBeGreaterThan(ticks), 10_000);
+      await vi.waitFor(async () => expect(Number(await output(each, "cat /tmp/ticks"))).toBeGreaterThan(ticks), 60_000);
     }
     expect((await streaming).stdout).toBe("1\n2\n3\n4\n5\n6\n7\n8\n9\n");
     ticker.kill("SIGKILL");
@@ -92,12 +100,15 @@ test("an aborted fork leaves nothing, and the source goes on", async () => {
     const controller = new AbortController();
     const forking = vm.fork({ count: 4, signal: controller.signal });
     setTimeout(() => controller.abort(new Error("changed my mind")), delay);
-    await expect(forking).rejects.toThrow("changed my mind");
+    await forking.then(
+      (fork) => fork[Symbol.asyncDispose](),
+      (error: unknown) => expect(error).toMatchObject({ message: "changed my mind" }),
+    );
     expect(litter()).toEqual([]);
   }
-  await vi.waitFor(() => expect(workers()).toEqual([vm.pid]), 5_000);
+  await vi.waitFor(() => expect(workers()).toEqual([vm.pid]), 60_000);
   expect(await output(vm, "echo alive")).toBe("alive");
-  expect(openDescriptors()).toBeLessThanOrEqual(descriptors + 2);
+  await expect.poll(openDescriptors).toBeLessThanOrEqual(descriptors + 2);
 });
 
 describe("a paused VM", () => {
@@ -105,7 +116,7 @@ describe("a paused VM", () => {
     await using vm = await start();
     await vm.exec(["sh", "-c", TICKER]);
     const uptime = async () => Number((await output(vm, "cat /proc/uptime")).split(" ")[0]);
-    const before = await uptime();
+    const [before, began] = [await uptime(), performance.now()];
     await vm.pause();
     await vm.pause();
     expect(vm.paused).toBe(true);
@@ -113,12 +124,15 @@ describe("a paused VM", () => {
     const waiting = vm.run(["date", "+%s"]).finally(() => {
       answered = true;
     });
-    await sleep(6_000);
+    await sleep(4_000);
     expect(answered).toBe(false);
-    await vm.resume();
-    await vm.resume();
-    expect(Math.abs(Number((await waiting).stdout) - Date.now() / 1000)).toBeLessThan(2);
-    expect((await uptime()) - before).toBeLessThan(5);
+    await expectRightTime(async () => {
+      await vm.resume();
+      await vm.resume();
+      return (await waiting).stdout;
+    });
+    // The guest has not lived through the pause.
+    expect((await uptime()) - before).toBeLessThan((performance.now() - began) / 1000 - 3);
   });
 
   test("can be forked and captured, and its clones run", async () => {

@@ -63,6 +63,7 @@ async function neighbourIsWell(): Promise<void> {
 describe("root in a guest", () => {
   test("with eBPF of its own, in the place of ours, reaches nothing that it may not", async () => {
     const events: EgressEvent[] = [];
+    reached.length = 0;
     await using vm = await image.start({ egress: "public", onEgress: (event) => events.push(event) });
     await vm.writeFile("/tmp/hostile-ebpf", ebpf, { mode: 0o755 });
     for (const what of [["lookup"], ["xdp", "eth0"]]) {

@@ -3,6 +3,7 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -47,7 +48,7 @@ afterAll(async () => {
   await vm?.stop();
   folder?.[Symbol.dispose]();
   expect(await remainingWorkers()).toEqual([]);
-  expect(openDescriptors()).toBe(descriptors);
+  await expect.poll(openDescriptors).toBe(descriptors);
 });
 beforeEach(() => {
   for (const name of readdirSync(onHost()).filter((each) => each !== "deps")) rmSync(onHost(name), { recursive: true });
@@ -139,22 +140,21 @@ test("links lead nowhere but within the guest, and no rights are left on the hos
 describe("a snapshot of a VM with a folder", () => {
   test("has lost it, and gets it anew from whoever starts it", async () => {
     writeFileSync(onHost("file"), "of the host");
+    await sh("rm -f /tmp/read /tmp/state");
     const process = await vm.exec([
       "sh",
       "-c",
       "cd /mounted; exec 5<file; while sleep 0.1; do cat <&5 >/tmp/read 2>&1 || echo broken > /tmp/state; done",
     ]);
-    await sleep(500);
-    const snapshot = await vm.snapshot(join(folder.path, "snapshot"));
+    await expect.poll(() => sh("cat /tmp/read")).toBe("of the host");
+    const snapshot = await vm.snapshot(join(mkdtempSync(join(folder.path, "taken-")), "snapshot"));
     expect(await sh("cat file")).toBe("of the host");
     process.kill("SIGKILL");
     {
       await using without = await snapshot.start();
       const { stderr } = await without.run(["cat", "/mounted/file"]);
       expect(stderr).toMatch(/not connected/);
-      await expect
-        .poll(async () => (await without.run(["cat", "/tmp/state"])).stdout, { timeout: 10_000 })
-        .toBe("broken\n");
+      await expect.poll(async () => (await without.run(["cat", "/tmp/state"])).stdout).toBe("broken\n");
     }
     await using again = await snapshot.start({ mounts: [{ host: onHost(), guest: "/mounted" }] });
     expect((await again.run(["cat", "/mounted/file"])).stdout).toBe("of the host");

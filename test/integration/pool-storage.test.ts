@@ -29,7 +29,7 @@ afterAll(async () => {
   await pool?.close();
   expect(await remainingWorkers()).toEqual([]);
   // Those of processes that have ended are closed a moment later.
-  await vi.waitFor(() => expect(openDescriptors()).toBe(descriptors), 5_000);
+  await vi.waitFor(() => expect(openDescriptors()).toBe(descriptors), 60_000);
 });
 beforeEach(() => {
   folder = temporaryFolder();

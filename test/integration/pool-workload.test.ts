@@ -13,7 +13,7 @@ test("the image's own command runs in an idle VM before it is acquired, and afre
   const outputs: (string | undefined)[] = [];
   for (let i = 0; i < 2; i++) {
     await using vm = await pool.acquire();
-    await vi.waitFor(() => expect(vm.workload?.output).toMatch(/^[0-9a-f-]{36}\n$/), 10_000);
+    await vi.waitFor(() => expect(vm.workload?.output).toMatch(/^[0-9a-f-]{36}\n$/), 60_000);
     expect((await vm.run(["kill", "-0", String(vm.workload?.pid)])).exitCode).toBe(0);
     outputs.push(vm.workload?.output);
   }

@@ -18,7 +18,7 @@ afterEach(async () => {
 });
 
 async function filled(pool: Pool, idle: number): Promise<void> {
-  await vi.waitFor(() => expect(pool.stats()).toMatchObject({ idle, starting: 0 }), 30_000);
+  await vi.waitFor(() => expect(pool.stats()).toMatchObject({ idle, starting: 0 }), 60_000);
 }
 
 describe("a pool", () => {
@@ -109,7 +109,7 @@ describe("a pool", () => {
         (error: unknown) => expect(error).toMatchObject({ message: "changed my mind" }),
       );
     }
-    await vi.waitFor(() => expect(pool.stats()).toMatchObject({ alive: 0, starting: 0, waiting: 0 }), 10_000);
+    await vi.waitFor(() => expect(pool.stats()).toMatchObject({ alive: 0, starting: 0, waiting: 0 }), 60_000);
     expect(await remainingWorkers()).toEqual([]);
   });
 });
@@ -119,7 +119,7 @@ test("the default pool is one for all who use a snapshot", async () => {
   const vm = await image.acquire();
   await vm.release();
   // What replaces it idles there, for the other.
-  await vi.waitFor(() => expect(workers()).toHaveLength(2), 10_000);
+  await vi.waitFor(() => expect(workers()).toHaveLength(2), 60_000);
   await using next = await again.acquire();
   expect((await next.run(["echo", "42"])).stdout).toBe("42\n");
 });
@@ -170,7 +170,7 @@ test("200 cycles leave no process, descriptor, file or memory", async () => {
   };
   const cycles = async (count: number) => {
     for (let i = 0; i < count; i += 2) await Promise.all([cycle(i), cycle(i + 1)]);
-    await vi.waitFor(() => expect(pool.stats().starting).toBe(0), 10_000);
+    await vi.waitFor(() => expect(pool.stats().starting).toBe(0), 60_000);
     globalThis.gc?.();
   };
   await cycles(40);

@@ -2,7 +2,6 @@ import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ImageError, ImageNotFoundError, RegistryAuthError, RegistryUnreachableError } from "../../src/errors.js";
 import { temporaryFolder } from "../support/layer-fixture.js";
@@ -175,7 +174,6 @@ describe("a push fails", () => {
     const pushing = copy(source, `${proxy.host}/faults/given-up:1`, { signal: giveUp.signal });
     setTimeout(() => giveUp.abort(reason), 300);
     await expect(pushing).rejects.toBe(reason);
-    for (let i = 0; i < 50 && openDescriptors() > before; i++) await sleep(20);
-    expect(openDescriptors()).toBeLessThanOrEqual(before);
+    await expect.poll(openDescriptors).toBeLessThanOrEqual(before);
   });
 });

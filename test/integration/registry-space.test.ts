@@ -34,7 +34,7 @@ describe.skipIf(!isRoot)("without space", () => {
     vi.stubEnv("SUPERMACHINE_HOME", home);
   });
   afterEach(async () => {
-    await execa("umount", [home]);
+    await execa("umount", ["--lazy", home]);
     client[Symbol.dispose]();
   });
 

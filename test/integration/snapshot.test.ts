@@ -134,7 +134,7 @@ test("a disk that is full is said so, nothing half-written stays, and the VM goe
     await expect(vm.snapshot(join(disk, "snapshot"))).rejects.toBeInstanceOf(NoSpaceError);
     expect(readdirSync(disk)).toEqual([]);
   } finally {
-    await execa("umount", [disk]);
+    await execa("umount", ["--lazy", disk]);
   }
   expect((await vm.run(["echo", "42"])).stdout).toBe("42\n");
   await vm.snapshot(place("snapshot"));

@@ -16,6 +16,12 @@ import { procfs } from "../../src/memory/index.js";
 import { temporaryFolder } from "../support/layer-fixture.js";
 import { type FakeAgent, FakeHypervisor, fakeAgents } from "./fake-hypervisor.js";
 
+// What lets a kernel come to rest; these guests have none.
+vi.mock("node:timers/promises", async (original) => ({
+  ...(await original<typeof import("node:timers/promises")>()),
+  setTimeout: () => new Promise((resolve) => setImmediate(resolve)),
+}));
+
 const SIZE: Size = { memoryMiB: 256, vcpus: 1 };
 
 let folder: ReturnType<typeof temporaryFolder>;

@@ -18,10 +18,10 @@ beforeEach(() => {
   client = new FuseClient();
   writeFileSync(join(client.beside, "secret"), "untouched");
 });
-afterEach(() => {
+afterEach(async () => {
   expect([secret(), readdirSync(client.beside)]).toEqual(["untouched", ["secret"]]);
   client[Symbol.dispose]();
-  expect(openDescriptors()).toBe(descriptors);
+  await expect.poll(openDescriptors).toBe(descriptors);
 });
 
 const BAD_NAMES = ["", ".", "..", "../beside/secret", "a/b", "/etc/passwd", "x/"];

@@ -20,7 +20,7 @@ export const inspect = async (name: string) => (await json<VmRecord[]>("inspect"
 
 /** Waits for what comes about sooner or later. */
 export async function until(what: () => Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 30_000; !(await what()); await sleep(50)) {
+  for (const end = Date.now() + 60_000; !(await what()); await sleep(50)) {
     if (Date.now() > end) throw new Error("it did not come about");
   }
 }

@@ -18,7 +18,7 @@ export function workers(): number[] {
  * process away.
  */
 export async function remainingWorkers(): Promise<number[]> {
-  for (const end = Date.now() + 5_000; workers().length > 0 && Date.now() < end; ) await sleep(20);
+  for (const end = Date.now() + 60_000; workers().length > 0 && Date.now() < end; ) await sleep(20);
   const remaining = workers();
   for (const pid of remaining) console.error(`still there: ${pid}, of ${ancestors(pid).join(", of ")}`);
   return remaining;

@@ -61,6 +61,18 @@ export class Tmux implements AsyncDisposable {
     throw new Error(`the terminal never showed ${what}; it shows:\n${screen}`);
   }
 
+  /**
+   * Waits for a shell's prompt, and until the shell has read what the terminal answers it: busybox asks with each prompt where the
+   * cursor is, and the answer must not get into what is typed next. It is behind us once a key is shown that was pressed after it.
+   */
+  async prompt(prompt: string): Promise<void> {
+    await this.see(lastLine(prompt));
+    await this.keys("x");
+    await this.see(lastLine(`${prompt} x`));
+    await this.keys("BSpace");
+    await this.see(lastLine(prompt));
+  }
+
   /** The terminal goes away, as when its window is closed. */
   async close(): Promise<void> {
     await execa("tmux", [...this.#server, "kill-server"], { reject: false });
@@ -78,4 +90,9 @@ export class Tmux implements AsyncDisposable {
   #run(args: string[], env: Record<string, string> = {}) {
     return execa("tmux", [...this.#server, ...args], { env });
   }
+}
+
+/** The terminal shows this, and nothing below it. */
+function lastLine(text: string): RegExp {
+  return new RegExp(`^${text}\\s*$(?![^]*\\S)`, "m");
 }
