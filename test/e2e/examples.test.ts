@@ -32,7 +32,7 @@ test("every example is tested", () => {
 
 test.each(Object.entries(EXPECTED))("examples/%s does what it says", async (name, expected) => {
   const image = name === "postgres.ts" ? services : python;
-  const { stdout } = await execa("node_modules/.bin/tsx", [`examples/${name}`, image]);
+  const { stdout } = await execa("node", ["--import", "tsx", `examples/${name}`, image]);
   expect(stdout).toBe(expected);
   expect(await remainingWorkers()).toEqual([]);
 });

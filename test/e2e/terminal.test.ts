@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { execa } from "execa";
 import { beforeAll, describe, expect, test } from "vitest";
-import { busyboxImage, debianImageWith } from "../support/images.js";
+import { busyboxImage, servicesImage } from "../support/images.js";
 import { remainingWorkers, workers } from "../support/leftovers.js";
 import { Tmux } from "../support/tmux.js";
 
@@ -101,7 +101,7 @@ describe("a terminal in the guest", () => {
   });
 
   test("runs vim, with colours, resized while it is open", async () => {
-    const image = await debianImageWith("vim-tiny", "procps", "less");
+    const image = await servicesImage();
     await using terminal = await guestShell("-m 512M", `oci-archive:${image.archive}`, "bash --norc");
     await terminal.line("vi -u NONE --cmd 'set nocompatible' /tmp/text");
     await terminal.see(/\n~\n/);
@@ -115,8 +115,8 @@ describe("a terminal in the guest", () => {
     await terminal.see(/^(ünïcödé text\n){13}/);
     await terminal.keys(":", "w", "q", "Enter");
     await terminal.see(PROMPT);
-    await terminal.line("clear; wc -lc /tmp/text; top -bn1 | head -n 1 | cut -c 1-5");
-    await terminal.see(/13 +\d+ \/tmp\/text\ntop -/);
+    await terminal.line("clear; wc -lc /tmp/text");
+    await terminal.see(/13 +\d+ \/tmp\/text\n/);
     await terminal.line("exit 3");
     await expectRestored(terminal, 3);
   });

@@ -44,7 +44,7 @@ async function answer(source: string, options: BakeOptions = {}): Promise<string
 }
 
 function bakeInChild() {
-  const child = spawn("node_modules/.bin/tsx", ["test/support/bake-child.ts", reference], {
+  const child = spawn(process.execPath, ["--import", "tsx", "test/support/bake-child.ts", reference], {
     stdio: ["ignore", "pipe", "inherit"],
     detached: true,
   });

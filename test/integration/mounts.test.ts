@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { Image, UsageError, type Vm } from "../../src/index.js";
 import { busyboxImage } from "../support/images.js";
 import { temporaryFolder } from "../support/layer-fixture.js";
@@ -48,7 +48,7 @@ afterAll(async () => {
   await vm?.stop();
   folder?.[Symbol.dispose]();
   expect(await remainingWorkers()).toEqual([]);
-  await expect.poll(openDescriptors).toBe(descriptors);
+  await vi.waitFor(() => expect(openDescriptors()).toBe(descriptors), 60_000);
 });
 beforeEach(() => {
   for (const name of readdirSync(onHost()).filter((each) => each !== "deps")) rmSync(onHost(name), { recursive: true });

@@ -1,6 +1,6 @@
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -96,6 +96,7 @@ describe("curl", () => {
 
   test("goes through a proxy, which may be all that its policy leaves it", async () => {
     const events: EgressEvent[] = [];
+    tunnels.length = 0;
     const egress = { allow: [`${HOST}:${proxy.port}`] };
     await using other = await image.start({ egress, onEgress: (event) => events.push(event) });
     await other.writeFile("/tmp/ca.pem", await vm.readFile("/tmp/ca.pem"));
@@ -150,6 +151,7 @@ test("dig is answered every kind of record of a zone", async () => {
 test("git clones over HTTP and pushes", async () => {
   const author = ["-c", "user.name=host", "-c", "user.email=host@example.org"];
   const hostGit = (...argv: string[]) => execFileSync("git", argv, { encoding: "utf8", stdio: "pipe" });
+  for (const path of ["source", "git/project.git"]) rmSync(onHost(path), { recursive: true, force: true });
   mkdirSync(onHost("source"));
   for (let n = 0; n < 200; n++) writeFileSync(onHost("source", `file-${n}`), `content ${n}\n`.repeat(n));
   hostGit("-C", onHost("source"), "init", "-q", "-b", "main");
@@ -159,7 +161,7 @@ test("git clones over HTTP and pushes", async () => {
   hostGit("-C", onHost("git", "project.git"), "config", "http.receivepack", "true");
   const identity = "-c user.name=guest -c user.email=guest@example.org";
   expect(
-    await sh(`git clone -q http://${HOST}:${git.port}/project.git; cd project; ls | wc -l; tail -n 1 file-199
+    await sh(`rm -rf project; git clone -q http://${HOST}:${git.port}/project.git; cd project; ls | wc -l; tail -n 1 file-199
       echo more > added; git add added; git ${identity} commit -qm second; git push -q origin main`),
   ).toBe("200\ncontent 199\n");
   expect(hostGit("-C", onHost("git", "project.git"), "log", "--format=%an %s")).toBe("guest second\nhost first\n");

@@ -119,7 +119,7 @@ describe("a guest that is of no use any more", () => {
 
 describe("a process with a pool", () => {
   const start = (what: string): ChildProcess =>
-    spawn("node_modules/.bin/tsx", ["test/support/pool-child.ts", reference, what], {
+    spawn(process.execPath, ["--import", "tsx", "test/support/pool-child.ts", reference, what], {
       stdio: ["ignore", "pipe", "ignore"],
       // A group of its own, so that a signal reaches it as it does from a terminal.
       detached: true,

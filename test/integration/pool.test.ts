@@ -155,7 +155,7 @@ describe("the memory limit", () => {
 });
 
 test("a process ends when all is released, without closing its pool, and nothing is left of it", async () => {
-  const { stdout } = await execa("node_modules/.bin/tsx", ["test/support/pool-child.ts", reference, "release"], {
+  const { stdout } = await execa("node", ["--import", "tsx", "test/support/pool-child.ts", reference, "release"], {
     timeout: 60_000,
   });
   expect(stdout).toBe("answer 42");
