@@ -218,7 +218,7 @@ describe("a start that fails is told with what the workload wrote, and leaves no
     expect(deaf).toMatchObject({ exitCode: 1 });
     expect(deaf.stderr).toMatch(/deaf was not ready[\s\S]*hm/);
     await nothingLeft("deaf");
-    const probe = ["-p", "80", "--probe-path", "/missing", "--ready-timeout-ms", "4000"];
+    const probe = ["-p", "80", "--probe-path", "/missing", "--ready-timeout-ms", "6000"];
     const { stderr } = await run("blank", ...probe, busybox, "--", "httpd", "-f", "-p", "80", "-h", "/tmp");
     expect(stderr).toContain("port 80 answered GET /missing with 404, not 200");
     await nothingLeft("blank");
