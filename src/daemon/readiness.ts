@@ -36,12 +36,16 @@ export interface StartingService {
   lastWords(): string;
 }
 
-/** Resolves when the service is ready. @throws VmError with its last words when it will not be */
-export async function untilReady(service: StartingService, signal?: AbortSignal): Promise<void> {
+/**
+ * Resolves when the service is ready, with the connection to its port that showed it, if one did: to be used, or destroyed.
+ * @throws VmError with its last words when it will not be
+ */
+export async function untilReady(service: StartingService, signal?: AbortSignal): Promise<Duplex | undefined> {
   const { name, ready, isRestarted, ended } = service;
   const over = new AbortController();
   const limit = signal ? AbortSignal.any([signal, over.signal]) : over.signal;
   let early: VmError | undefined;
+  let connection: Duplex | undefined;
   const failed = ended.then(({ exitCode, error }) => {
     if (!ready && exitCode === 0) return;
     const before = ready ? ` before it answered on port ${ready.port}` : " at once";
@@ -49,9 +53,10 @@ export async function untilReady(service: StartingService, signal?: AbortSignal)
     throw early;
   });
   try {
-    if (ready) await Promise.race([untilAnyAnswers(service, ready, limit), failed]);
+    if (ready) connection = (await Promise.race([untilAnyAnswers(service, ready, limit), failed])) ?? undefined;
     else if (!isRestarted) await Promise.race([sleep(SETTLE_MS, undefined, { signal: limit }), failed]);
     signal?.throwIfAborted();
+    return connection;
   } catch (cause) {
     signal?.throwIfAborted();
     if (early || !ready) throw early ?? cause;
@@ -73,7 +78,7 @@ async function untilAnyAnswers(
   { vm, isRunning }: StartingService,
   ready: ReadyProbe,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Duplex | undefined> {
   const end = Date.now() + ready.timeoutMs;
   for (;;) {
     const timeoutMs = Math.max(1, end - Date.now());
@@ -96,28 +101,35 @@ function tale({ lastWords }: StartingService, error?: string): string {
 }
 
 /** Resolves when the workload answers. @throws VmError that says how far it came, when it does not in time */
-async function untilAnswered(vm: Vm, probe: ReadyProbe, isRunning: boolean, signal: AbortSignal): Promise<void> {
+async function untilAnswered(
+  vm: Vm,
+  probe: ReadyProbe,
+  isRunning: boolean,
+  signal: AbortSignal,
+): Promise<Duplex | undefined> {
   const { port, path, timeoutMs } = probe;
   const end = Date.now() + timeoutMs;
   // In a guest that was just restored, a connection costs less than a look through its sockets.
-  if (!isRunning || !(await isConnected(vm, port, signal))) await vm.waitForPort(port, { timeoutMs, signal });
-  if (path === undefined) return;
-  for (let last = "nothing"; ; ) {
+  const first = isRunning ? await connected(vm, port, signal) : undefined;
+  if (!first) await vm.waitForPort(port, { timeoutMs, signal });
+  if (path === undefined) return first;
+  for (let [connection, last] = [first, "nothing"]; ; connection = undefined) {
     signal.throwIfAborted();
     const left = end - Date.now();
     if (left <= 0) throw new VmError(`port ${port} answered GET ${path} with ${last}, not 200, for ${timeoutMs} ms`);
     const limit = AbortSignal.any([signal, AbortSignal.timeout(Math.min(left, ANSWER_TIMEOUT_MS))]);
-    const status = await statusOf(await vm.connect(port, { signal: limit }).catch(() => undefined), port, path, limit);
-    if (status === 200) return;
+    connection ??= await connected(vm, port, limit);
+    const status = await statusOf(connection, port, path, limit);
+    if (status === 200) return undefined;
     last = status === undefined ? "nothing" : String(status);
     await sleep(POLL_MS, undefined, { signal });
   }
 }
 
-async function isConnected(vm: Vm, port: number, signal: AbortSignal): Promise<boolean> {
+/** Undefined when nobody listens. It may break before anybody uses it. */
+async function connected(vm: Vm, port: number, signal: AbortSignal): Promise<Duplex | undefined> {
   const connection = await vm.connect(port, { signal }).catch(() => undefined);
-  connection?.on("error", () => undefined).destroy();
-  return connection !== undefined;
+  return connection?.on("error", () => undefined);
 }
 
 /** Undefined for no answer. */

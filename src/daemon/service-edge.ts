@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import type { Duplex } from "node:stream";
 import { type EdgeWorker, formatAccess, HttpEdge, reach, type WorkerSource } from "../edge/index.js";
 import { VmError } from "../errors.js";
 import type { Image } from "../image/index.js";
@@ -18,6 +19,8 @@ export interface Supervised {
   output: OutputLog;
   /** Keeps a line for every request. */
   router: LogFile;
+  /** One to its VM that is for the first request, or of no use any more. */
+  connection: Duplex | undefined;
 }
 
 /**
@@ -58,6 +61,7 @@ function workersOf(supervised: Supervised, edge: EdgeSpec): WorkerSource {
   const { spec, image, supervisor, output } = supervised;
   let former: Running | undefined;
   let lent: object | undefined;
+  let first = supervised.connection;
   const startOwn = async (signal: AbortSignal): Promise<EdgeWorker> => {
     const loan = {};
     lent = loan;
@@ -72,7 +76,8 @@ function workersOf(supervised: Supervised, edge: EdgeSpec): WorkerSource {
         end();
       };
       own.workload.wait().then(gone, gone);
-      const worker = await workerOf(own, edge.guestPort, signal);
+      const worker = await workerOf(own, edge.guestPort, signal, first);
+      first = undefined;
       const stop = async () => {
         end();
         // One that ended by itself is the supervisor's to start again.
@@ -102,13 +107,13 @@ function workersOf(supervised: Supervised, edge: EdgeSpec): WorkerSource {
   return { start: (signal) => (lent ? startOther(signal) : startOwn(signal)), close: async () => reserve?.close() };
 }
 
-async function workerOf({ vm, workload }: Running, port: number, signal: AbortSignal) {
+async function workerOf({ vm, workload }: Running, port: number, signal: AbortSignal, first?: Duplex) {
   const ended = workload.wait().then(
     ({ exitCode }) => new VmError(`its command ended with exit code ${exitCode}`),
     (error: Error) => error,
   );
   const connect = await Promise.race([
-    reach(vm, port, { timeoutMs: READY_MS, signal }),
+    reach(vm, port, { timeoutMs: READY_MS, signal, first }),
     ended.then((error) => Promise.reject(error)),
   ]);
   return { ended, connect };

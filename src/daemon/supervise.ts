@@ -49,8 +49,9 @@ export async function supervise(
     );
     // While the guest works there is nothing to do here. Whether it can be loaded the edge sees.
     if (spec.edge) loadClient().catch(() => undefined);
-    await supervisor.untilReady(first, signal);
-    const supervised = { spec, image, supervisor, output: log, router: new LogFile(router) };
+    const connection = await supervisor.untilReady(first, signal);
+    const supervised = { spec, image, supervisor, output: log, router: new LogFile(router), connection };
+    if (spec.edge?.guestPort !== spec.ready?.port) connection?.destroy();
     await using _edge = spec.edge && (await openServiceEdge(supervised, spec.edge, signal));
     await Promise.all([writeSpec(supervisor.spec), supervisor.recorded()]);
     kept = !spec.remove;

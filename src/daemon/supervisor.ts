@@ -83,10 +83,10 @@ export class Supervisor {
   }
 
   /**
-   * Runs what {@link start} gave, and resolves when that answers.
+   * Runs what {@link start} gave, and resolves when that answers; with the connection that showed it, if one did, which is the caller's.
    * @throws VmError with the workload's last output when it does not; nothing of it runs then
    */
-  async untilReady(first: Running, signal?: AbortSignal): Promise<void> {
+  async untilReady(first: Running, signal?: AbortSignal): Promise<Duplex | undefined> {
     this.#over = this.#run(first);
     const { name, ready, restart } = this.#spec;
     const isRunning = goesOn(this.#image, this.#spec);
@@ -94,10 +94,11 @@ export class Supervisor {
       ...{ name, ready, isRunning, isRestarted: restart.when !== "no", vm: () => this.#running?.vm },
       ...{ ended: this.#over.then(() => this.record), lastWords: () => this.#log.lastWords },
     };
+    let connection: Duplex | undefined;
     try {
       // Who wants to be told of what fails at once waits a while anyway.
       if (!ready) await this.#countOomKills();
-      await untilReady(service, signal);
+      connection = await untilReady(service, signal);
     } catch (error) {
       this.stop(0);
       await this.#over;
@@ -108,6 +109,7 @@ export class Supervisor {
     if (ready) void this.#countOomKills();
     if (this.record.status === "starting") void this.#journal.note({ status: "running" });
     if (ready) this.#journal.tell("ready");
+    return connection;
   }
 
   /** Notes where its HTTP server is reached on the host. */

@@ -9,14 +9,15 @@ const UNUSED_MS = 1_000;
 /**
  * Waits until a server listens on a port, and gives what connects to it. The connection that found it out is the first one's: in a guest
  * that was just restored, looking through its sockets costs 100 ms under emulation, and a connection is wanted anyway.
+ * @param options.first a connection that somebody made already
  * @throws VmError that names other ports when nobody listens in time
  */
 export async function reach(
   vm: Vm,
   port: number,
-  options: { timeoutMs: number; signal: AbortSignal },
+  { first, ...options }: { timeoutMs: number; signal: AbortSignal; first?: Duplex | undefined },
 ): Promise<EdgeWorker["connect"]> {
-  let first = await connectedAtOnce(vm, port, options.signal);
+  first ??= await connectedAtOnce(vm, port, options.signal);
   if (!first) await vm.waitForPort(port, options);
   const unused = setTimeout(() => take()?.destroy(), UNUSED_MS).unref();
   const take = (): Duplex | undefined => {
