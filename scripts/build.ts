@@ -65,6 +65,7 @@ async function buildProgram({ name, source, launcher }: (typeof PROGRAMS)[number
     entryPoints: ["src/launch.ts"],
     outfile: launcher,
     format: "cjs",
+    plugins: [lazyBuiltins()],
     define: { PROGRAM: JSON.stringify(program) },
     banner: { js: "#!/usr/bin/env node" },
   });

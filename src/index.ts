@@ -31,6 +31,7 @@ export {
 } from "./build/index.js";
 export {
   type DetachedOptions,
+  dismissSupervisor,
   type EventOptions,
   type ForkVmOptions,
   findVm,

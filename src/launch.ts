@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { Script } from "node:vm";
+import { forkEarlySupervisor } from "./daemon/fork-supervisor.js";
 import { home } from "./store/home.js";
 
 // Starts one of the programs of this package with what V8 made of it the last time: compiling it takes longer than most commands do.
@@ -26,7 +27,16 @@ const KEPT_MS = 30 * 24 * 3_600_000;
 /** A program that runs for longer than this has everything compiled that it needs to start. */
 const STARTED_MS = 2_000;
 
+if (PROGRAM.name === "cli" && maybeInBackground(process.argv.slice(2)))
+  forkEarlySupervisor(join(__dirname, "../daemon/supervisor-main.js"));
 launch(join(__dirname, PROGRAM.path));
+
+/** Whether this is `run -d`, whose supervisor takes longer to start than anything else. A wrong guess costs a process that is ended. */
+function maybeInBackground([command, ...args]: string[]): boolean {
+  const end = args.indexOf("--");
+  const options = end < 0 ? args : args.slice(0, end);
+  return command === "run" && options.some((each) => each === "--detach" || /^-[itq]*d[itq]*$/.test(each));
+}
 
 function launch(path: string): void {
   // Source maps are for what Node loads itself.

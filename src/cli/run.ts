@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import {
+  dismissSupervisor,
   type EgressPolicy,
   ExecFailure,
   Image,
@@ -166,8 +167,7 @@ async function run(reference: string, cmd: string[], flags: RunFlags): Promise<n
   };
   const workload = { signal, ...workloadOf(cmd, flags) };
   const storage = storageOf(flags);
-  // It starts while the image is opened.
-  await using supervisor = detach ? await prepareSupervisor() : undefined;
+  using supervisor = detach ? prepareSupervisor() : dismissSupervisor();
   const server = served && serverBake(served, workload, storage.mounts.length + storage.volumes.length > 0);
   const image = await withProgress(flags, (onProgress) => Image.open(reference, { ...bake, ...server, onProgress }));
   checkReady(image, flags);

@@ -13,4 +13,4 @@ export { RunningVm } from "./running-vm.js";
 export { startDetached } from "./start-detached.js";
 export type { VmStats } from "./stats.js";
 export { parseSignal } from "./stop-signal.js";
-export { prepareSupervisor, type WaitingSupervisor } from "./supervisor-process.js";
+export { dismissSupervisor, prepareSupervisor, type WaitingSupervisor } from "./supervisor-process.js";

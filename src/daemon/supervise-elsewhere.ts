@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import * as v from "valibot";
 import { UsageError, VmError } from "../errors.js";
 import { placeOf, removeRecord, type VmRecord } from "./record.js";
-import { forkSupervisor, type WaitingSupervisor } from "./supervisor-process.js";
+import { startSupervisor, type WaitingSupervisor } from "./supervisor-process.js";
 import { SupervisorAnswer, SupervisorSpec } from "./supervisor-spec.js";
 
 /** What the supervisor of a VM was told. */
@@ -25,7 +25,7 @@ export async function superviseElsewhere(
 ): Promise<VmRecord> {
   const { folder, messages } = placeOf(spec.name);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const child = waiting ? await waiting.take(messages) : forkSupervisor(messages);
+  const child = waiting ? waiting.take() : startSupervisor();
   const abort = () => child.kill("SIGKILL");
   signal?.addEventListener("abort", abort, { once: true });
   try {

@@ -44,12 +44,14 @@ export async function supervise(
     const onSignal = () => stop();
     for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, onSignal);
     const first = await supervisor.start(signal);
+    const ready = supervisor.untilReady(first, signal);
+    ready.catch(() => undefined);
+    // While the guest works there is nothing to do here, so what is needed later is made ready. Whether the client can be loaded the edge sees.
+    if (spec.edge) loadClient().catch(() => undefined);
     await using _server = await serveControl(await socketPath(folder), routesOf(supervisor), (socket) =>
       supervisor ? supervisor.exec(socket) : Promise.reject(new VmError("there is no VM any more")),
     );
-    // While the guest works there is nothing to do here. Whether it can be loaded the edge sees.
-    if (spec.edge) loadClient().catch(() => undefined);
-    const connection = await supervisor.untilReady(first, signal);
+    const connection = await ready;
     const supervised = { spec, image, supervisor, output: log, router: new LogFile(router), connection };
     if (spec.edge?.guestPort !== spec.ready?.port) connection?.destroy();
     await using _edge = spec.edge && (await openServiceEdge(supervised, spec.edge, signal));

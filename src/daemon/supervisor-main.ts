@@ -1,8 +1,9 @@
 import { once } from "node:events";
 import * as v from "valibot";
 import { SupermachineError } from "../errors.js";
-import type { VmRecord } from "./record.js";
+import { placeOf, type VmRecord } from "./record.js";
 import { supervise } from "./supervise.js";
+import { writeTo } from "./supervisor-process.js";
 import { type SupervisorAnswer, SupervisorSpec } from "./supervisor-spec.js";
 
 // The process of a supervisor: it is told what to do over the IPC channel of who starts it, which it gives up once the VM runs.
@@ -18,6 +19,7 @@ async function main(): Promise<void> {
     process.once("disconnect", () => starting.abort(new Error("the process that wanted the VM went away")));
     const [message] = await once(process, "message");
     const spec = v.parse(SupervisorSpec, message);
+    writeTo(placeOf(spec.name).messages);
     const onStarted = (record: VmRecord) => {
       process.removeAllListeners("disconnect");
       answer({ started: true, record });

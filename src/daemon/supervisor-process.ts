@@ -1,57 +1,54 @@
-import { type ChildProcess, fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
-import { link } from "node:fs/promises";
 import { join } from "node:path";
 import { packageRoot } from "../package-root.js";
-import { home, openScratch, sweepScratch } from "../store/index.js";
+import { forkSupervisor, takeEarlySupervisor } from "./fork-supervisor.js";
 
 /** The built one, also where this module runs from its source. */
 const MAIN = join(packageRoot, "dist", "daemon", "supervisor-main.js");
-/** What files end in that hold what supervisors without a VM yet have to say. */
-const EARLY_MESSAGES = "messages";
-
-/** A process that becomes a supervisor as soon as it is told what to run. It writes what goes wrong to `messages`. */
-export function forkSupervisor(messages: string): ChildProcess {
-  const log = openSync(messages, "a", 0o600);
-  try {
-    // `fork` gives it no terminal, no descriptor of ours but the log, and a session of its own: it outlives us.
-    return fork(MAIN, { detached: true, stdio: ["ignore", log, log, "ipc"] });
-  } finally {
-    closeSync(log);
-  }
-}
 
 /** A supervisor's process that was started ahead of time. Disposed of before anybody took it, it ends. */
-export interface WaitingSupervisor extends AsyncDisposable {
-  /** Hands it over, once; what it says is at `messages` from then on. */
-  take(messages: string): Promise<ChildProcess>;
+export interface WaitingSupervisor extends Disposable {
+  /** Hands it over, once. */
+  take(): ChildProcess;
 }
 
 /**
  * Starts a supervisor's process for {@link startDetached}, which need not wait for it then: what takes a tenth of a second can be done
- * while the image is opened.
+ * while the image is opened. On the command line the launcher has done so.
  */
-export async function prepareSupervisor(): Promise<WaitingSupervisor> {
-  const { run } = home();
-  await sweepScratch(run, EARLY_MESSAGES);
-  const early = await openScratch(run, EARLY_MESSAGES);
-  const child = forkSupervisor(early.path);
-  let taken = false;
+export function prepareSupervisor(): WaitingSupervisor {
+  let child: ChildProcess | undefined = startSupervisor();
   return {
-    async take(messages) {
-      try {
-        await link(early.path, messages);
-      } catch (error) {
-        // EEXIST: a VM of that name ran before, and what it had to say stays. EXDEV: the VMs' records are on a disk of their own.
-        if (!["EEXIST", "EXDEV"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
-        return forkSupervisor(messages);
-      }
-      taken = true;
-      return child;
+    take() {
+      const taken = child?.connected ? child : startSupervisor();
+      child = undefined;
+      return taken;
     },
-    async [Symbol.asyncDispose]() {
-      if (!taken) child.kill("SIGKILL");
-      await early[Symbol.asyncDispose]();
-    },
+    [Symbol.dispose]: () => void child?.kill("SIGKILL"),
   };
+}
+
+/** Ends the process that the launcher took to be wanted. */
+export function dismissSupervisor(): undefined {
+  takeEarlySupervisor()?.kill("SIGKILL");
+}
+
+/** A process that becomes a supervisor as soon as it is told what to run. */
+export function startSupervisor(): ChildProcess {
+  const early = takeEarlySupervisor();
+  return early?.connected ? early : forkSupervisor(MAIN);
+}
+
+/**
+ * Has all that this process writes, whoever does it, go to the end of a file from now on.
+ * @throws Error with the system's `code` when the file cannot be opened
+ */
+export function writeTo(path: string): void {
+  for (const descriptor of [1, 2]) {
+    closeSync(descriptor);
+    // POSIX gives the lowest number that is free.
+    const opened = openSync(path, "a", 0o600);
+    if (opened !== descriptor) throw new Error(`${path} was opened as ${opened}, not ${descriptor}`);
+  }
 }

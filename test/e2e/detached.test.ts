@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
@@ -59,13 +60,31 @@ test("a VM in the background is listed, entered, read and stopped by other comma
   expect((await cli("exec", "web", "--", "true")).exitCode).toBe(2);
 });
 
+async function supervisors(): Promise<string[]> {
+  const { stdout } = await execa("pgrep", ["-f", "supervisor-main"], { reject: false });
+  return stdout.split("\n").filter((pid) => pid !== "" && homeOf(pid) === home().root);
+}
+
 test("an image that cannot be opened leaves no supervisor that waits for it", async () => {
   const { exitCode, stderr } = await cli("run", "-d", "--name", "none", "oci-archive:/no/such/file.tar");
   expect([exitCode, stderr]).toEqual([1, expect.stringContaining("/no/such/file.tar")]);
   expect(litter()).toEqual([]);
-  const supervisors = await execa("pgrep", ["-f", "supervisor-main"], { reject: false });
-  const homes = supervisors.stdout.split("\n").filter((pid) => pid !== "" && homeOf(pid) === home().root);
-  expect(homes).toEqual([]);
+  await until(async () => (await supervisors()).length === 0);
+});
+
+test("nor does a command line that only looks as if it wanted one, or that is wrong", async () => {
+  const script = "echo; sleep 1000";
+  const attached = execa("node", [CLI, "run", "-q", busybox, "sh", "-c", script, "-d"], { reject: false });
+  await once(attached.stdout, "data");
+  await until(async () => (await supervisors()).length === 0);
+  attached.kill("SIGINT");
+  await attached;
+  expect((await cli("run", "-dit", busybox)).exitCode).toBe(2);
+  expect((await cli("run", "-d", "--help")).stdout).toMatch(/^Usage/);
+  const killed = execa("node", [CLI, "run", "-d", "--pull", "always", "127.0.0.1:1/image"], { reject: false });
+  killed.kill("SIGKILL");
+  await killed;
+  await until(async () => (await supervisors()).length === 0);
 });
 
 test("what a VM has written becomes an image by commit", async () => {
