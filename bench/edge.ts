@@ -83,7 +83,7 @@ async function wake(image: Image, isolation: string): Promise<void> {
 }
 
 /** The built command line, until it has printed the address, and one request: what a user waits for. */
-/** A server that listens in the snapshot only has to be restored; one that starts afresh has its own start in the way as well. */
+/** A server that listens in the snapshot, however that is named, only has to be restored; one that starts afresh has its own start in the way. */
 async function detached(image: Image, reference: string, isolation: string): Promise<void> {
   const command = async (...args: string[]) => (await run(process.execPath, [CLI, ...args])).stderr;
   const before = async () => void (await command("rm", "--force", DETACHED).catch(() => undefined));
@@ -94,16 +94,22 @@ async function detached(image: Image, reference: string, isolation: string): Pro
     if (answer.status !== 200) throw new Error(await answer.text());
     await answer.text();
   };
+  const nginx = ["-p", "80", "--entrypoint", "sh", reference, "--", "-c", ...NGINX];
   await benchmark({
     name: "edge-detached",
     title: `A detached run of an image that is baked, until its first answer, isolation ${isolation}`,
     cases: [
       { name: "nginx listens in the snapshot", target: 400, before, run: () => answered(image.name) },
       {
-        name: "nginx is started afresh",
+        name: "nginx listens in the snapshot of an image and a command",
         target: 400,
         before,
-        run: () => answered("-p", "80", "--entrypoint", "sh", reference, "--", "-c", ...NGINX),
+        run: () => answered(...nginx),
+      },
+      {
+        name: "nginx is started afresh",
+        before,
+        run: () => answered("--server-ready", "before-workload", ...nginx),
       },
     ],
   });

@@ -3,9 +3,12 @@ import { type IncomingMessage, request } from "node:http";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { VmError } from "../errors.js";
+import { GuestConnectionError } from "../guest/index.js";
 import type { Vm } from "../vm/index.js";
 
 const POLL_MS = 50;
+/** A connection that is refused takes a guest a millisecond, and a server that starts is to have the processor for itself. */
+const RETRY = { leastMs: 5, mostMs: 100, share: 0.1 };
 const ANSWER_TIMEOUT_MS = 5_000;
 /** A command that fails so soon was mistyped, as a rule. */
 const SETTLE_MS = 300;
@@ -24,8 +27,11 @@ export interface StartingService {
   name: string;
   /** Without one the workload is ready as soon as it runs, unless it fails at once. */
   ready: ReadyProbe | undefined;
-  /** Whether it was restored as it ran, and was not started just now: then it listens already, as a rule. */
-  isRunning: boolean;
+  /**
+   * Whether it is connected to until that works. Otherwise the guest looks through its sockets, which a server does not notice, but which
+   * takes longer.
+   */
+  isConnected: boolean;
   /** Whether it may be started again when it ends. */
   isRestarted: boolean;
   /** The VM that it runs in now, if any. */
@@ -75,7 +81,7 @@ export async function untilReady(service: StartingService, signal?: AbortSignal)
 
 /** It may take several VMs, where the workload is started again. */
 async function untilAnyAnswers(
-  { vm, isRunning }: StartingService,
+  { vm, isConnected }: StartingService,
   ready: ReadyProbe,
   signal: AbortSignal,
 ): Promise<Duplex | undefined> {
@@ -84,7 +90,7 @@ async function untilAnyAnswers(
     const timeoutMs = Math.max(1, end - Date.now());
     const current = vm();
     try {
-      if (current) return await untilAnswered(current, { ...ready, timeoutMs }, isRunning, signal);
+      if (current) return await untilAnswered(current, { ...ready, timeoutMs }, isConnected, signal);
     } catch (error) {
       // Before that time its VM has ended.
       if (Date.now() >= end) throw error;
@@ -104,21 +110,21 @@ function tale({ lastWords }: StartingService, error?: string): string {
 async function untilAnswered(
   vm: Vm,
   probe: ReadyProbe,
-  isRunning: boolean,
+  isConnected: boolean,
   signal: AbortSignal,
 ): Promise<Duplex | undefined> {
   const { port, path, timeoutMs } = probe;
   const end = Date.now() + timeoutMs;
-  // In a guest that was just restored, a connection costs less than a look through its sockets.
-  const first = isRunning ? await connected(vm, port, signal) : undefined;
-  if (!first) await vm.waitForPort(port, { timeoutMs, signal });
+  const first = isConnected ? await firstConnection(vm, port, end, signal) : undefined;
+  // This also knows what there is instead.
+  if (!first) await vm.waitForPort(port, { timeoutMs: Math.max(1, end - Date.now()), signal });
   if (path === undefined) return first;
   for (let [connection, last] = [first, "nothing"]; ; connection = undefined) {
     signal.throwIfAborted();
     const left = end - Date.now();
     if (left <= 0) throw new VmError(`port ${port} answered GET ${path} with ${last}, not 200, for ${timeoutMs} ms`);
     const limit = AbortSignal.any([signal, AbortSignal.timeout(Math.min(left, ANSWER_TIMEOUT_MS))]);
-    connection ??= await connected(vm, port, limit);
+    connection ??= await connected(vm, port, limit).catch(() => undefined);
     const status = await statusOf(connection, port, path, limit);
     if (status === 200) return undefined;
     last = status === undefined ? "nothing" : String(status);
@@ -126,10 +132,25 @@ async function untilAnswered(
   }
 }
 
+/** Undefined when nobody listens until `end`. @throws VmError when the VM is gone */
+async function firstConnection(vm: Vm, port: number, end: number, signal: AbortSignal): Promise<Duplex | undefined> {
+  for (const start = Date.now(); ; ) {
+    const connection = await connected(vm, port, signal);
+    const now = Date.now();
+    if (connection || now >= end) return connection;
+    const pauseMs = Math.min(Math.max((now - start) * RETRY.share, RETRY.leastMs), RETRY.mostMs);
+    await sleep(pauseMs, undefined, { signal });
+  }
+}
+
 /** Undefined when nobody listens. It may break before anybody uses it. */
 async function connected(vm: Vm, port: number, signal: AbortSignal): Promise<Duplex | undefined> {
-  const connection = await vm.connect(port, { signal }).catch(() => undefined);
-  return connection?.on("error", () => undefined);
+  try {
+    return (await vm.connect(port, { signal })).on("error", () => undefined);
+  } catch (error) {
+    if (error instanceof GuestConnectionError) return undefined;
+    throw error;
+  }
 }
 
 /** Undefined for no answer. */

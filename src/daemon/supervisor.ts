@@ -88,10 +88,11 @@ export class Supervisor {
    */
   async untilReady(first: Running, signal?: AbortSignal): Promise<Duplex | undefined> {
     this.#over = this.#run(first);
-    const { name, ready, restart } = this.#spec;
-    const isRunning = goesOn(this.#image, this.#spec);
+    const { name, ready, restart, edge } = this.#spec;
+    // What runs in the snapshot listens already, as a rule, and an edge wants a connection anyway.
+    const isConnected = goesOn(this.#image, this.#spec) || edge !== undefined;
     const service = {
-      ...{ name, ready, isRunning, isRestarted: restart.when !== "no", vm: () => this.#running?.vm },
+      ...{ name, ready, isConnected, isRestarted: restart.when !== "no", vm: () => this.#running?.vm },
       ...{ ended: this.#over.then(() => this.record), lastWords: () => this.#log.lastWords },
     };
     let connection: Duplex | undefined;
