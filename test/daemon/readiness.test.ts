@@ -1,0 +1,65 @@
+import { PassThrough } from "node:stream";
+import { expect, test } from "vitest";
+import { type StartingService, untilReady } from "../../src/daemon/readiness.js";
+import { VmError } from "../../src/errors.js";
+import { GuestConnectionError } from "../../src/guest/index.js";
+import type { Vm } from "../../src/vm/index.js";
+
+const refused = () => new GuestConnectionError("ECONNREFUSED");
+
+/** A VM whose port answers what it is told, one after the other, and the last again and again; and what was done with it. */
+function vmWith(...answers: (Error | PassThrough)[]) {
+  const calls: string[] = [];
+  const vm = {
+    connect: async () => {
+      calls.push("connect");
+      const answer = answers.length > 1 ? answers.shift() : answers[0];
+      if (answer instanceof PassThrough) return answer;
+      throw answer;
+    },
+    waitForPort: async (_port: number, { timeoutMs }: { timeoutMs: number }) => {
+      calls.push("look");
+      if (timeoutMs < 5) throw new VmError("nobody listens on port 80, but on 81");
+    },
+  };
+  return { vm: vm as unknown as Vm, calls };
+}
+
+function service(vm: () => Vm, about: Partial<StartingService> = {}): StartingService {
+  const ready = { port: 80, timeoutMs: 10_000 };
+  const ended = new Promise<never>(() => undefined);
+  return { name: "web", ready, isConnected: true, isRestarted: false, vm, ended, lastWords: () => "", ...about };
+}
+
+test("a server is connected to until that works, and the connection is given", async () => {
+  const connection = new PassThrough();
+  const { vm, calls } = vmWith(refused(), refused(), connection);
+  expect(await untilReady(service(() => vm))).toBe(connection);
+  expect(calls).toEqual(["connect", "connect", "connect"]);
+  // Nobody listens to it yet, and it may break.
+  connection.destroy(new Error("reset"));
+});
+
+test("one that shall not notice is looked for", async () => {
+  const { vm, calls } = vmWith(new PassThrough());
+  expect(await untilReady(service(() => vm, { isConnected: false }))).toBeUndefined();
+  expect(calls).toEqual(["look"]);
+});
+
+test("where nobody listens in time, what is listened on instead is told", async () => {
+  const { vm } = vmWith(refused());
+  const late = untilReady(service(() => vm, { ready: { port: 80, timeoutMs: 30 } }));
+  await expect(late).rejects.toThrow(/^web was not ready after 30 ms: .* but on 81; it wrote nothing\n/);
+});
+
+test("when a VM is gone, the next one is waited for", async () => {
+  const connection = new PassThrough();
+  const vms = [vmWith(new VmError("gone")).vm, vmWith(connection).vm];
+  expect(await untilReady(service(() => (vms.length > 1 ? vms.shift() : vms[0]) as Vm))).toBe(connection);
+});
+
+test("a workload that ends before has failed, with its last words", async () => {
+  const { vm } = vmWith(refused());
+  const over = service(() => vm, { ended: Promise.resolve({ exitCode: 3 }), lastWords: () => "oops" });
+  await expect(untilReady(over)).rejects.toThrow(/ended with exit code 3 before it answered on port 80; .*\noops$/s);
+});
