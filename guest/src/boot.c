@@ -42,6 +42,12 @@ static void leave_initramfs(void) {
   }
 }
 
+static void set_kernel(const char *path, const char *value) {
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0 || write(fd, value, strlen(value)) < 0) log_line("%s cannot be set: %s", path, strerror(errno));
+  if (fd >= 0) close(fd);
+}
+
 /*
  * How much of a file the kernel maps around a page that is touched: `fault_around_bytes` of its command line, which reaches us as a
  * variable. It can be set nowhere but in debugfs.
@@ -50,10 +56,17 @@ static void set_fault_around(void) {
   const char *bytes = getenv("fault_around_bytes");
   if (!bytes) return;
   mount_at("debugfs", "/debug", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-  int fd = open("/debug/fault_around_bytes", O_WRONLY | O_CLOEXEC);
-  if (fd < 0 || write(fd, bytes, strlen(bytes)) < 0) log_line("fault_around_bytes cannot be set: %s", strerror(errno));
-  if (fd >= 0) close(fd);
+  set_kernel("/debug/fault_around_bytes", bytes);
   if (umount("/debug") < 0) log_line("unmounting debugfs: %s", strerror(errno));
+}
+
+/*
+ * What the kernel does several times a second for the sake of machines that are large or run for long: it wakes an idle guest, and a
+ * restored one has to translate it.
+ */
+static void calm_kernel(void) {
+  set_kernel("/proc/sys/vm/compaction_proactiveness", "0");
+  set_kernel("/proc/sys/vm/stat_interval", "60");
 }
 
 /* A guest without a network is still worth something. */
@@ -110,6 +123,7 @@ void boot(int fds[2]) {
   mount_at("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   modules_load();
   set_fault_around();
+  calm_kernel();
   leave_initramfs();
   raise_network();
   struct rlimit files = {.rlim_cur = OPEN_FILES, .rlim_max = OPEN_FILES};

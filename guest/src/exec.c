@@ -38,7 +38,7 @@ static void complete_environment(const struct exec_request *request, const struc
   static char term[] = "TERM=xterm";
   size_t count = request->envc;
   memcpy(path, DEFAULT_PATH, sizeof path);
-  snprintf(home, sizeof home, "HOME=%s", user->home);
+  stpcpy(stpcpy(home, "HOME="), user->home);
   add_default(request, &count, "PATH", path);
   add_default(request, &count, "HOME", home);
   if (request->flags & EXEC_TTY) add_default(request, &count, "TERM", term);
@@ -64,6 +64,8 @@ static void give_descriptors(const struct exec_request *request, uid_t uid) {
 }
 
 static void become(const struct user *user) {
+  /* What the agent itself is already. */
+  if (user->uid == 0 && user->gid == 0 && user->group_count == 0 && geteuid() == 0) return;
   /* The agent under test may be anybody; then only that user can be had. */
   bool already = geteuid() != 0 && user->uid == geteuid();
   if (!already && setgroups((size_t)user->group_count, user->groups) < 0) {
@@ -100,6 +102,14 @@ static bool is_missing(const char *path) {
   return access(path, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR);
 }
 
+/* The command in a folder of PATH, of which an empty one is the current; false when that is too long. */
+static bool join(char result[COMMAND_MAX + 1], const char *folder, size_t length, const char *command) {
+  if (length + strlen("./") + strlen(command) > COMMAND_MAX) return false;
+  char *end = mempcpy(result, folder, length);
+  stpcpy(stpcpy(end, length ? "/" : "./"), command);
+  return true;
+}
+
 /* As execvp, but for the given environment's PATH, and never by a shell. */
 static _Noreturn void run(const struct exec_request *request) {
   const char *command = request->argv[0];
@@ -113,8 +123,7 @@ static _Noreturn void run(const struct exec_request *request) {
   while (path && *path) {
     size_t length = strcspn(path, ":");
     char candidate[COMMAND_MAX + 1];
-    int used = snprintf(candidate, sizeof candidate, "%.*s%s%s", (int)length, path, length ? "/" : "./", command);
-    if (used > 0 && (size_t)used < sizeof candidate && !is_missing(candidate)) {
+    if (join(candidate, path, length, command) && !is_missing(candidate)) {
       execve(candidate, request->argv, request->env);
       if (errno == EACCES) error = EACCES;
       else if (errno != ENOENT && errno != ENOTDIR) cannot_run(errno, candidate);

@@ -10,9 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { FILE_MAX = 1 << 20, PARTS = 7, ID_MAX = INT32_MAX };
+/* A file that was just written may be written again within the same tick of its time stamps. */
+enum { SETTLED_S = 2 };
+
+#define PASSWD "/etc/passwd"
+#define GROUP "/etc/group"
 
 static char text[FILE_MAX + 1];
 
@@ -53,7 +59,7 @@ static int find_user(struct user *user, const char *word, char login[USER_LENGTH
   bool numeric = number(word, &id);
   char *parts[PARTS];
   int count;
-  load("/etc/passwd");
+  load(PASSWD);
   for (char *at = text; (count = next_line(&at, parts)) >= 0;) {
     uint32_t uid = 0, gid = 0;
     if (count < 4 || !number(parts[2], &uid) || !number(parts[3], &gid)) continue;
@@ -84,7 +90,7 @@ static int find_group(struct user *user, const char *word) {
     user->gid = id;
     return 0;
   }
-  load("/etc/group");
+  load(GROUP);
   for (char *at = text; (count = next_line(&at, parts)) >= 0;) {
     uint32_t gid = 0;
     if (count < 3 || !number(parts[2], &gid) || strcmp(parts[0], word) != 0) continue;
@@ -97,7 +103,7 @@ static int find_group(struct user *user, const char *word) {
 static void find_supplementary(struct user *user, const char *login) {
   char *parts[PARTS];
   int count;
-  load("/etc/group");
+  load(GROUP);
   for (char *at = text; (count = next_line(&at, parts)) >= 0;) {
     uint32_t gid = 0;
     if (count < 4 || !number(parts[2], &gid) || !lists(parts[3], login)) continue;
@@ -105,14 +111,13 @@ static void find_supplementary(struct user *user, const char *login) {
   }
 }
 
-int user_resolve(struct user *user, const char *spec) {
+static int find(struct user *user, const char *spec) {
   char word[USER_LENGTH_MAX + 1] = "0";
   char login[USER_LENGTH_MAX + 1] = "";
   user->uid = user->gid = 0;
   user->group_count = 0;
   strcpy(user->home, "/");
-  if (spec && strlen(spec) > USER_LENGTH_MAX) return EINVAL;
-  if (spec && *spec) strcpy(word, spec);
+  if (*spec) strcpy(word, spec);
   char *group = strchr(word, ':');
   if (group) *group++ = 0;
   int error = find_user(user, *word ? word : "0", login);
@@ -121,4 +126,54 @@ int user_resolve(struct user *user, const char *spec) {
   /* As docker: a group that is named takes the place of all that the group file lists. */
   if (*login) find_supplementary(user, login);
   return 0;
+}
+
+/* --- what was found last --- */
+
+/* Zeros of a file that is not there. */
+struct identity {
+  struct stat passwd, group;
+};
+
+/* One entry: nearly all commands of a guest are of one user, and then neither file is read again. */
+static struct {
+  bool valid;
+  char spec[USER_LENGTH_MAX + 1];
+  struct identity files;
+  struct user user;
+} last;
+
+static bool same_time(struct timespec a, struct timespec b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; }
+
+static bool same_file(const struct stat *a, const struct stat *b) {
+  bool same_place = a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+  return same_place && a->st_size == b->st_size && same_time(a->st_mtim, b->st_mtim) && same_time(a->st_ctim, b->st_ctim);
+}
+
+static bool is_last(const char *spec, const struct identity *files) {
+  bool same_files = same_file(&files->passwd, &last.files.passwd) && same_file(&files->group, &last.files.group);
+  return last.valid && strcmp(spec, last.spec) == 0 && same_files;
+}
+
+static void remember(const char *spec, const struct identity *files, const struct user *user) {
+  time_t settled = time(NULL) - SETTLED_S;
+  last.valid = files->passwd.st_ctim.tv_sec < settled && files->group.st_ctim.tv_sec < settled;
+  strcpy(last.spec, spec);
+  last.files = *files;
+  last.user = *user;
+}
+
+int user_resolve(struct user *user, const char *spec) {
+  if (!spec) spec = "";
+  if (strlen(spec) > USER_LENGTH_MAX) return EINVAL;
+  struct identity files = {0};
+  (void)stat(PASSWD, &files.passwd);
+  (void)stat(GROUP, &files.group);
+  if (is_last(spec, &files)) {
+    *user = last.user;
+    return 0;
+  }
+  int error = find(user, spec);
+  if (!error) remember(spec, &files, user);
+  return error;
 }

@@ -33,6 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   memcpy(spec, bytes, size);
   content = bytes + size;
   content_length = length - size;
+  last.valid = false;
   if (user_resolve(&user, spec) != 0) return 0;
   if (user.group_count > GROUPS_MAX || strlen(user.home) >= HOME_MAX || user.uid > ID_MAX || user.gid > ID_MAX) abort();
   return 0;

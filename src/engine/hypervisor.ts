@@ -84,6 +84,16 @@ export interface Worker {
   kill(): Promise<void>;
 }
 
+/** Options of {@link Hypervisor.prepare}. */
+export interface StartOptions {
+  signal?: AbortSignal | undefined;
+  /**
+   * Called with the process's id when it says its first word, which is well before it takes a command: QEMU has mapped the guest's
+   * RAM by then, and makes its devices afterwards.
+   */
+  greeted?: ((pid: number) => void) | undefined;
+}
+
 /** What the engine needs of a hypervisor. */
 export interface Hypervisor {
   /** Name, version and device model: a state saved by one build is only good for the same. */
@@ -91,5 +101,5 @@ export interface Hypervisor {
   /** Boots a kernel with `ram` as its (shared, new) memory. */
   boot(hardware: Hardware, ram: RamFile, source: BootSource, signal?: AbortSignal): Promise<Worker>;
   /** Starts a worker that waits for a device state: with `disks` for one image, without for a spare. */
-  prepare(hardware: Hardware, ram: RamFile, disks: readonly Disk[], signal?: AbortSignal): Promise<Worker>;
+  prepare(hardware: Hardware, ram: RamFile, disks: readonly Disk[], options?: StartOptions): Promise<Worker>;
 }

@@ -7,6 +7,7 @@ export type {
   Hardware,
   Hypervisor,
   RamFile,
+  StartOptions,
   Worker,
   WorkerExit,
 } from "./hypervisor.js";

@@ -78,16 +78,26 @@ export class Machine {
     let [worker, ram]: [worker?: Worker, ram?: WorkerRam] = [];
     try {
       signal?.throwIfAborted();
-      await using own = rootDisk && (await openRootDisk(rootDisk));
-      const disks = own ? [...source.disks, own.disk] : source.disks;
+      await using ownDisk = rootDisk && (await openRootDisk(rootDisk));
+      const disks = ownDisk ? [...source.disks, ownDisk.disk] : source.disks;
       const spare = await takeSpare(template, disks);
-      ram = spare?.ram ?? (await runtime.memory.open(template.ram));
-      worker = spare?.worker;
-      worker ??= await runtime.hypervisor.prepare(template.hardware, ram.file, disks, signal);
-      if (delta) await ram.apply(worker.pid, delta);
-      await worker.loadDeviceState(deviceState);
-      const agent = await startSession(worker, identity, signal);
-      const kept = rootDisk && own && { sizeMiB: rootDisk.sizeMiB, disk: own.disk };
+      const own = spare?.ram ?? (await runtime.memory.open(template.ram));
+      ram = own;
+      const place = async (pid: number) => delta && own.apply(pid, delta);
+      let placed: Promise<boolean> | undefined;
+      // While QEMU still makes its devices, which takes as long; only if it has not mapped the RAM by then, afterwards.
+      const greeted = (pid: number) => {
+        placed = place(pid).then(
+          () => true,
+          () => false,
+        );
+      };
+      const { hypervisor } = runtime;
+      worker = spare?.worker ?? (await hypervisor.prepare(template.hardware, own.file, disks, { signal, greeted }));
+      if (!(await placed)) await place(worker.pid);
+      // What the agent is asked first waits in its port.
+      const [agent] = await Promise.all([startSession(worker, identity, signal), worker.loadDeviceState(deviceState)]);
+      const kept = rootDisk && ownDisk && { sizeMiB: rootDisk.sizeMiB, disk: ownDisk.disk };
       return new Machine(source, kept, worker, ram, agent, memory);
     } catch (cause) {
       await worker?.kill();

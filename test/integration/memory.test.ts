@@ -1,5 +1,6 @@
 import { afterEach, beforeAll, expect, test, vi } from "vitest";
 import { Image, VmError } from "../../src/index.js";
+import { ensureTemplate, openRuntime } from "../../src/machine/index.js";
 import { busyboxImage } from "../support/images.js";
 import { remainingWorkers } from "../support/leftovers.js";
 
@@ -31,6 +32,18 @@ test("VMs of all images of a shape, and their forks, share the template's pages"
     expect(usage.guestPrivateBytes).toBeLessThan(16 * MIB);
     expect(usage.templateBytes).toBeGreaterThan(4 * MIB);
     expect(usage.proportionalBytes).toBeLessThan(usage.privateBytes + usage.templateBytes);
+  }
+});
+
+test("a worker that waits for a state has no page of its own: the pages of a delta stay as they are put", async () => {
+  const runtime = await openRuntime();
+  const { hardware, ram } = await ensureTemplate(runtime, { memoryMiB: 256, vcpus: 1 });
+  await using memory = await runtime.memory.open(ram);
+  const worker = await runtime.hypervisor.prepare(hardware, memory.file, []);
+  try {
+    expect((await memory.capture(worker.pid)).runs).toEqual([]);
+  } finally {
+    await worker.kill();
   }
 });
 

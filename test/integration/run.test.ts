@@ -55,6 +55,25 @@ describe("the surroundings of a command", () => {
     expect(stdout).toBe("/tmp\nbar\n1000\n");
   });
 
+  test("are of the user as the files have it now", async () => {
+    const ids = async (user: string) => (await vm.run(sh("id -u; id -g; echo $HOME"), { user })).stdout;
+    await vm.run(sh("sed -i /^one:/d /etc/passwd; echo one:x:71:72::/one:/bin/sh >> /etc/passwd"));
+    expect(await ids("one")).toBe("71\n72\n/one\n");
+    await vm.run(sh("sed -i s/:71:72:/:81:82:/ /etc/passwd"));
+    expect(await ids("one")).toBe("81\n82\n/one\n");
+    // What was found is remembered only of files that are older than this.
+    await vm.run(["sleep", "3.5"]);
+    expect([await ids("one"), await ids("one"), await ids("root")]).toEqual([
+      "81\n82\n/one\n",
+      "81\n82\n/one\n",
+      "0\n0\n/root\n",
+    ]);
+    await vm.run(sh("sed -i s/:81:82:/:91:92:/ /etc/passwd"));
+    expect(await ids("one")).toBe("91\n92\n/one\n");
+    await vm.run(sh("sed -i /^one:/d /etc/passwd"));
+    expect(await vm.run(["true"], { user: "one" })).toMatchObject({ exitCode: 126 });
+  });
+
   test("take a user as a number and with a group", async () => {
     expect((await vm.run(sh("id -u; id -g"), { user: "7:8" })).stdout).toBe("7\n8\n");
   });

@@ -1,7 +1,16 @@
 import { writeFileSync } from "node:fs";
 import { Duplex } from "node:stream";
 import { vi } from "vitest";
-import type { BootSource, Disk, Hardware, Hypervisor, RamFile, Worker, WorkerExit } from "../../src/engine/index.js";
+import type {
+  BootSource,
+  Disk,
+  Hardware,
+  Hypervisor,
+  RamFile,
+  StartOptions,
+  Worker,
+  WorkerExit,
+} from "../../src/engine/index.js";
 import { Agent } from "../../src/guest/index.js";
 
 /** What becomes of a guest: its agent answers, its process ends, or nothing ever comes, with or without words on the console. */
@@ -88,8 +97,14 @@ export class FakeHypervisor implements Hypervisor {
     return this.#next();
   }
 
-  async prepare(_hardware: Hardware, ram: RamFile, disks: readonly Disk[]): Promise<Worker> {
+  async prepare(
+    _hardware: Hardware,
+    ram: RamFile,
+    disks: readonly Disk[],
+    { greeted }: StartOptions = {},
+  ): Promise<Worker> {
     const worker = this.#next();
+    greeted?.(worker.pid);
     worker.log.push(`prepare ${ram.shared ? "shared" : "private"} ${disks.map(({ path }) => path).join()}`);
     return worker;
   }

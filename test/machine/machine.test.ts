@@ -64,6 +64,16 @@ describe("a restore", () => {
     expect(machine.disks.map(({ lun }) => lun)).toEqual([1, 2]);
   });
 
+  test("puts the pages in place later when the memory is not mapped at the worker's first word", async () => {
+    const open = memory.open;
+    const answers = [Promise.reject(new VmError("is not mapped")), Promise.resolve()];
+    let attempts = 0;
+    memory.open = async (path) => ({ ...(await open(path)), apply: () => answers[attempts++] ?? Promise.resolve() });
+    await restore();
+    expect(attempts).toBe(2);
+    expect(workerLog()).toEqual(["prepare private /one.erofs", "load state"]);
+  });
+
   test("of the template itself has no pages of its own", async () => {
     writeFileSync(template().deviceState, "template state");
     await restore("answers", await templateSource(template()));

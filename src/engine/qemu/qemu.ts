@@ -1,4 +1,4 @@
-import type { BootSource, Disk, Hardware, Hypervisor, RamFile, Worker } from "../hypervisor.js";
+import type { BootSource, Disk, Hardware, Hypervisor, RamFile, StartOptions, Worker } from "../hypervisor.js";
 import { bootArguments, DEVICE_MODEL, incomingArguments } from "./arguments.js";
 import { QemuWorker } from "./worker.js";
 
@@ -17,10 +17,10 @@ export class Qemu implements Hypervisor {
   }
 
   boot(hardware: Hardware, ram: RamFile, source: BootSource, signal?: AbortSignal): Promise<Worker> {
-    return QemuWorker.start(this.#binary, bootArguments(hardware, ram, source), signal);
+    return QemuWorker.start(this.#binary, bootArguments(hardware, ram, source), { signal });
   }
 
-  prepare(hardware: Hardware, ram: RamFile, disks: readonly Disk[], signal?: AbortSignal): Promise<Worker> {
-    return QemuWorker.start(this.#binary, incomingArguments(hardware, ram, disks), signal);
+  prepare(hardware: Hardware, ram: RamFile, disks: readonly Disk[], options?: StartOptions): Promise<Worker> {
+    return QemuWorker.start(this.#binary, incomingArguments(hardware, ram, disks), options);
   }
 }

@@ -84,7 +84,10 @@ export class Qmp extends EventEmitter {
       this.#fail(new VmError("QEMU sent a control message that is none", { cause: error }));
       return;
     }
-    if (message.QMP !== undefined) return;
+    if (message.QMP !== undefined) {
+      this.emit("greeting");
+      return;
+    }
     if (message.event !== undefined) {
       if (message.event !== "error") this.emit(message.event, isObject(message.data) ? message.data : {});
       return;

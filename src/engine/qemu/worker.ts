@@ -4,7 +4,7 @@ import { chmod } from "node:fs/promises";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { AssetsError, VmError } from "../../errors.js";
-import type { Disk, Worker, WorkerExit } from "../hypervisor.js";
+import type { Disk, StartOptions, Worker, WorkerExit } from "../hypervisor.js";
 import { blockNode, INHERITED, imageNode, scsiDevice } from "./arguments.js";
 import { launch } from "./launch.js";
 import { Qmp } from "./qmp.js";
@@ -47,11 +47,13 @@ export class QemuWorker implements Worker {
   }
 
   /** Starts QEMU and waits until it takes commands. */
-  static async start(binary: string, args: readonly string[], signal?: AbortSignal): Promise<QemuWorker> {
+  static async start(binary: string, args: readonly string[], options: StartOptions = {}): Promise<QemuWorker> {
+    const { signal, greeted } = options;
     signal?.throwIfAborted();
     const child = launch(binary, args);
     if (child.pid === undefined) throw await startFailure(child, binary);
     const worker = new QemuWorker(child);
+    if (greeted) worker.#qmp.once("greeting", () => greeted(worker.pid));
     const abort = () => void worker.kill();
     signal?.addEventListener("abort", abort, { once: true });
     try {

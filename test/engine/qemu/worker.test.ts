@@ -19,7 +19,7 @@ afterEach(async () => {
 
 async function start(behaviour = "well", signal?: AbortSignal): Promise<Worker> {
   vi.stubEnv("FAKE_QEMU", behaviour);
-  worker = await new Qemu(FAKE, "1.2.3").prepare(hardware, ram, [], signal);
+  worker = await new Qemu(FAKE, "1.2.3").prepare(hardware, ram, [], { signal });
   return worker;
 }
 
@@ -28,6 +28,16 @@ const said = (text: string) => vi.waitFor(() => expect(worker?.diagnostics()).to
 
 test("the hypervisor's identity has its version and our device model", () => {
   expect(new Qemu("/qemu", "7.2.22 (Debian 1:7.2)").identity).toMatch(/^qemu 7\.2\.22 \(Debian 1:7\.2\); devices \d+$/);
+});
+
+test("the process is known from its first word on, before it takes commands", async () => {
+  const greeted = vi.fn();
+  const aborting = new AbortController();
+  vi.stubEnv("FAKE_QEMU", "silent");
+  const starting = new Qemu(FAKE, "1").prepare(hardware, ram, [], { signal: aborting.signal, greeted });
+  await vi.waitFor(() => expect(greeted).toHaveBeenCalledWith(expect.any(Number)), 30_000);
+  aborting.abort(new Error("enough"));
+  await expect(starting).rejects.toThrow("enough");
 });
 
 test("a worker takes commands once it has started", async () => {
