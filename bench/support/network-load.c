@@ -32,7 +32,14 @@ static struct order order;
 static int left;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* The client that a thread of the server answers, which is to outlive it. */
+static _Thread_local int answered = -1;
+
 static void fail(const char *what) {
+  if (answered >= 0) {
+    close(answered);
+    pthread_exit(NULL);
+  }
   perror(what);
   exit(1);
 }
@@ -83,6 +90,7 @@ static void echo(int fd) {
 static void *answer(void *argument) {
   int fd = (int)(intptr_t)argument;
   struct order wanted;
+  answered = fd;
   read_all(fd, &wanted, sizeof wanted);
   if (wanted.what == 'u') receive_bytes(fd, wanted.bytes);
   if (wanted.what == 'd') send_bytes(fd, wanted.bytes);
