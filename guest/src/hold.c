@@ -26,10 +26,10 @@ void hold_begin(pid_t pid) {
   hold.began_ms = now;
 }
 
-/* The command has ended, or has had its time. */
+/* The command has ended, or has had its time: long ago, perhaps, for while nothing has to wait nobody looks at the clock. */
 static void finish(int64_t now) {
+  if (hold_active()) hold.next_ms = now + (now - hold.began_ms);
   hold.pid = 0;
-  hold.next_ms = now + (now - hold.began_ms);
 }
 
 void hold_end(pid_t pid) {

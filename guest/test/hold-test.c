@@ -66,10 +66,22 @@ int main(void) {
   CHECK(hold_active() && hold_deadline() == 1028);
   hold_end(11);
 
+  /* One that lasts, while there is little to move, has held up nothing: the next one's start is not to pay for it. */
+  at(1100);
+  hold_begin(12);
+  hold_spend(65535);
+  at(1900);
+  hold_begin(13);
+  hold_end(13);
+  hold_begin(14);
+  hold_spend(1 << 20);
+  CHECK(hold_active() && hold_deadline() == 1908);
+  hold_end(14);
+
   /* What starts may itself have to come over the bulk link. */
   at(2000);
   folders = true;
-  hold_begin(12);
+  hold_begin(15);
   hold_spend(1 << 20);
   CHECK(!hold_active());
   puts("ok");
