@@ -61,7 +61,7 @@ function workersOf(supervised: Supervised, edge: EdgeSpec): WorkerSource {
   const { spec, image, supervisor, output } = supervised;
   let former: Running | undefined;
   let lent: object | undefined;
-  let first = supervised.connection;
+  let { connection } = supervised;
   const startOwn = async (signal: AbortSignal): Promise<EdgeWorker> => {
     const loan = {};
     lent = loan;
@@ -76,8 +76,9 @@ function workersOf(supervised: Supervised, edge: EdgeSpec): WorkerSource {
         end();
       };
       own.workload.wait().then(gone, gone);
-      const worker = await workerOf(own, edge.guestPort, signal, first);
-      first = undefined;
+      const made = connection;
+      connection = undefined;
+      const worker = await workerOf(own, edge.guestPort, signal, made);
       const stop = async () => {
         end();
         // One that ended by itself is the supervisor's to start again.
@@ -107,13 +108,13 @@ function workersOf(supervised: Supervised, edge: EdgeSpec): WorkerSource {
   return { start: (signal) => (lent ? startOther(signal) : startOwn(signal)), close: async () => reserve?.close() };
 }
 
-async function workerOf({ vm, workload }: Running, port: number, signal: AbortSignal, first?: Duplex) {
+async function workerOf({ vm, workload }: Running, port: number, signal: AbortSignal, made?: Duplex) {
   const ended = workload.wait().then(
     ({ exitCode }) => new VmError(`its command ended with exit code ${exitCode}`),
     (error: Error) => error,
   );
   const connect = await Promise.race([
-    reach(vm, port, { timeoutMs: READY_MS, signal, first }),
+    reach(vm, port, { timeoutMs: READY_MS, signal, made }),
     ended.then((error) => Promise.reject(error)),
   ]);
   return { ended, connect };

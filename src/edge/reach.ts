@@ -9,15 +9,15 @@ const UNUSED_MS = 1_000;
 /**
  * Waits until a server listens on a port, and gives what connects to it. The connection that found it out is the first one's: in a guest
  * that was just restored, looking through its sockets costs 100 ms under emulation, and a connection is wanted anyway.
- * @param options.first a connection that somebody made already
+ * @param options.made a connection that somebody made already; one that broke, as when its VM has ended, is none
  * @throws VmError that names other ports when nobody listens in time
  */
 export async function reach(
   vm: Vm,
   port: number,
-  { first, ...options }: { timeoutMs: number; signal: AbortSignal; first?: Duplex | undefined },
+  { made, ...options }: { timeoutMs: number; signal: AbortSignal; made?: Duplex | undefined },
 ): Promise<EdgeWorker["connect"]> {
-  first ??= await connectedAtOnce(vm, port, options.signal);
+  let first = made?.destroyed === false ? made : await connectedAtOnce(vm, port, options.signal);
   if (!first) await vm.waitForPort(port, options);
   const unused = setTimeout(() => take()?.destroy(), UNUSED_MS).unref();
   const take = (): Duplex | undefined => {
