@@ -12,7 +12,7 @@ const withQemu = {
   maxWorkers: 2,
   sequence: { groupOrder: 1 },
   setupFiles: ["test/support/home-of-worker.ts"],
-  testTimeout: 180_000,
+  testTimeout: 120_000,
   hookTimeout: 300_000,
   retry: 2,
   env,

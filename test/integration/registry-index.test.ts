@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ImageError, RegistryAuthError } from "../../src/errors.js";
 import { openImage, type Platform } from "../../src/oci/index.js";
@@ -146,8 +147,9 @@ describe("a token that the registry no longer takes", () => {
     wantTokens(9);
     proxy.faults.unshift(firstTimes(2, ({ path }) => path.startsWith("/token"), status(code)));
     const image = builder.image();
-    await putLayout(builder, registry.host, `team/busy${code}`, [image], "1");
-    await pull(`${proxy.host}/team/busy${code}:1`);
+    const name = `team/busy-${randomUUID()}`;
+    await putLayout(builder, registry.host, name, [image], "1");
+    await pull(`${proxy.host}/${name}:1`);
   });
 
   it.each([

@@ -58,17 +58,17 @@ const isLayer = (seen: Seen) => isUpload(seen) && seen.path.includes(encodeURICo
 const tries = () => proxy.seen.filter(isLayer).length;
 
 describe("an upload goes on in spite of", () => {
-  const cases: [string, Fault, number][] = [
-    ["a connection that breaks in the middle", firstTimes(2, isLayer, breakRequestAfter(500_000)), 3],
-    ["a server that has no time", firstTimes(2, isLayer, status(503)), 3],
-    ["a limit on requests", firstTimes(1, isLayer, status(429, { "retry-after": "1" })), 2],
-    ["an upload that was forgotten", firstTimes(1, isLayer, status(500)), 2],
-    ["a redirect", firstTimes(1, isLayer, redirectHere), 1],
-    ["a manifest that is not taken at once", firstTimes(2, isManifest, status(502)), 1],
+  const cases: [string, () => Fault, number][] = [
+    ["a connection that breaks in the middle", () => firstTimes(2, isLayer, breakRequestAfter(500_000)), 3],
+    ["a server that has no time", () => firstTimes(2, isLayer, status(503)), 3],
+    ["a limit on requests", () => firstTimes(1, isLayer, status(429, { "retry-after": "1" })), 2],
+    ["an upload that was forgotten", () => firstTimes(1, isLayer, status(500)), 2],
+    ["a redirect", () => firstTimes(1, isLayer, redirectHere), 1],
+    ["a manifest that is not taken at once", () => firstTimes(2, isManifest, status(502)), 1],
   ];
 
   it.each(cases)("%s", async (_what, fault, expected) => {
-    proxy.faults = [fault];
+    proxy.faults = [fault()];
     const pushed = await copy(source, target);
     expect((await pull(target)).manifestDigest).toBe(pushed.digest);
     expect(tries()).toBe(expected);

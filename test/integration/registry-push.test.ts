@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -48,28 +48,30 @@ async function rawDigest(name: string, ...options: string[]): Promise<string> {
 describe("an image that is pushed", () => {
   it("keeps its digest, and is what skopeo and we pull", async () => {
     await using local = await openImage(busybox);
-    const pushed = await pushImage(busybox, `${registry.host}/push/busybox:1`);
+    const name = `${registry.host}/push/${randomUUID()}:1`;
+    const pushed = await pushImage(busybox, name);
     expect(pushed.digest).toBe(local.manifestDigest);
-    expect(pushed.reference).toBe(`${registry.host}/push/busybox:1@${local.manifestDigest}`);
+    expect(pushed.reference).toBe(`${name}@${local.manifestDigest}`);
     expect(pushed.blobs).toEqual({ pushed: 2, present: 0, mounted: 0 });
-    expect(await rawDigest(`${registry.host}/push/busybox:1`)).toBe(local.manifestDigest);
+    expect(await rawDigest(name)).toBe(local.manifestDigest);
     expect((await pull(pushed.reference)).manifestDigest).toBe(local.manifestDigest);
     using folder = temporaryFolder();
     const to = `oci:${folder.path}/copy:1`;
     await execa("skopeo", [
       ...["--insecure-policy", "copy", "--quiet", "--src-tls-verify=false"],
-      ...[`docker://${registry.host}/push/busybox:1`, to],
+      ...[`docker://${name}`, to],
     ]);
     await execa("umoci", ["unpack", "--image", `${folder.path}/copy:1`, join(folder.path, "bundle")]);
   });
 
   it("is not sent a second time, and not between repositories of one registry", async () => {
-    const first = await pushImage(busybox, `${registry.host}/push/first:1`);
-    const again = await pushImage(busybox, `${registry.host}/push/first:2`);
+    const name = `${registry.host}/push/${randomUUID()}`;
+    const first = await pushImage(busybox, `${name}:1`);
+    const again = await pushImage(busybox, `${name}:2`);
     expect(again.blobs).toEqual({ pushed: 0, present: 2, mounted: 0 });
-    const other = await pushImage(first.reference, `${registry.host}/push/second:1`);
+    const other = await pushImage(first.reference, `${name}-other:1`);
     expect(other).toMatchObject({ digest: first.digest, blobs: { pushed: 0, present: 0, mounted: 2 } });
-    expect((await pull(`${registry.host}/push/second:1`)).manifestDigest).toBe(first.digest);
+    expect((await pull(`${name}-other:1`)).manifestDigest).toBe(first.digest);
   });
 
   it.each(["docker-archive", "oci-archive", "buildah"] as const)("may come as %s", async (form) => {

@@ -80,6 +80,7 @@ describe("Redis in a guest", () => {
   const redis = (argv: string[], input?: string) => client("redis-cli", ["-p", String(ports.redis), ...argv], input);
 
   test("takes what redis-cli on the host pipes into it, and gives it back", async () => {
+    await redis(["flushall"]);
     expect(await redis(["set", "greeting", "hello"])).toBe("OK\n");
     expect(await redis(["get", "greeting"])).toBe("hello\n");
     const commands = Array.from({ length: 5_000 }, (_, n) => `SET key:${n} ${"x".repeat(1 + (n % 200))}\r\n`).join("");
@@ -96,8 +97,8 @@ describe("Redis in a guest", () => {
     subscriber.stdout.on("data", (chunk) => {
       heard += chunk;
     });
-    await expect.poll(() => redis(["publish", "news", "told"]), { timeout: 30_000 }).toBe("1\n");
-    await expect.poll(() => heard, { timeout: 30_000 }).toBe("subscribe\nnews\n1\nmessage\nnews\ntold\n");
+    await expect.poll(() => redis(["publish", "news", "told"])).toBe("1\n");
+    await expect.poll(() => heard).toBe("subscribe\nnews\n1\nmessage\nnews\ntold\n");
     subscriber.kill();
   });
 });
@@ -115,6 +116,7 @@ describe("PostgreSQL in a guest", () => {
     expect(await psql("select version() ~ 'PostgreSQL', ssl from pg_stat_ssl where pid = pg_backend_pid()")).toBe(
       "t|t\n",
     );
+    await psql("drop table if exists items");
     await psql("create table items (n integer primary key, body text)");
     const rows = Array.from({ length: 10_000 }, (_, n) => `${n}\tbody ${n} ${"é".repeat(n % 40)}\n`).join("");
     await psql("copy items from stdin", rows);
@@ -124,14 +126,12 @@ describe("PostgreSQL in a guest", () => {
   });
 
   test("tells clients apart: a transaction of one is not seen by others until it is over", async () => {
-    await psql("create table ledger (n integer)");
-    const slow = psql("begin; insert into ledger values (1); select pg_sleep(1); commit");
-    await expect
-      .poll(() =>
-        psql("select count(*) from pg_stat_activity where query like '%pg_sleep(1)%' and wait_event = 'PgSleep'"),
-      )
-      .toBe("1\n");
+    await psql("drop table if exists ledger, finish; create table ledger (n integer); create table finish ()");
+    const wait = "do $$ begin while not exists (select from finish) loop perform pg_sleep(0.1); end loop; end $$";
+    const slow = psql(`begin; insert into ledger values (1); ${wait}; commit`);
+    await expect.poll(() => psql("select count(*) from pg_stat_activity where wait_event = 'PgSleep'")).toBe("1\n");
     expect(await psql("select count(*) from ledger")).toBe("0\n");
+    await psql("insert into finish default values");
     await slow;
     expect(await psql("select count(*) from ledger")).toBe("1\n");
   });

@@ -46,6 +46,7 @@ test("files are listed, looked at, changed and removed", async () => {
 });
 
 test("a path leads nowhere but into the guest", async () => {
+  await vm.files.remove("/tmp/out", { force: true });
   await vm.files.symlink("../../../../../../etc", "/tmp/out");
   const names = (await vm.files.list("/tmp/out")).map(({ name }) => name);
   expect(names).toContain("passwd");
@@ -57,7 +58,7 @@ test("a path leads nowhere but into the guest", async () => {
 
 test("100,000 files are listed and removed", async () => {
   const script =
-    "mkdir /many; cd /many; for d in 0 1 2 3 4 5 6 7 8 9; do mkdir $d; (cd $d; seq 1 10000 | xargs touch); done";
+    "rm -rf /many; mkdir /many; cd /many; for d in 0 1 2 3 4 5 6 7 8 9; do mkdir $d; (cd $d; seq 1 10000 | xargs touch); done";
   expect((await vm.run(["sh", "-c", script])).exitCode).toBe(0);
   let count = 0;
   for await (const { type } of vm.files.walk("/many", { recursive: true })) count += type === "file" ? 1 : 0;
@@ -83,6 +84,7 @@ test("streams read and write parts", async () => {
 });
 
 test("a folder is watched while commands work in it; too much at once is told", async () => {
+  await vm.files.remove("/watched", { recursive: true, force: true });
   await vm.files.mkdir("/watched");
   using watcher = await vm.files.watch("/watched", { recursive: true });
   await vm.run(["sh", "-c", "mkdir /watched/a; echo x > /watched/a/f; mv /watched/a/f /watched/g"]);
