@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, randomBytes, randomUUID } from "node:crypto";
 import {
   existsSync,
   lstatSync,
@@ -55,16 +55,19 @@ beforeEach(() => {
 });
 
 test("edits of either side are seen by the other within a second", async () => {
-  writeFileSync(onHost("shared"), "one\n");
-  expect(await sh("cat shared; echo two >> shared; ls missing")).toMatch(/missing: No such file[\s\S]*one\n/);
-  expect(readFileSync(onHost("shared"), "utf8")).toBe("one\ntwo\n");
-  writeFileSync(onHost("shared"), "six\nten\n");
-  writeFileSync(onHost("missing"), "no more");
+  // Names that no earlier try had: for a second the guest knows what became of those.
+  const [shared, missing] = [`shared-${randomUUID()}`, `missing-${randomUUID()}`];
+  writeFileSync(onHost(shared), "one\n");
+  const first = await sh(`cat ${shared}; echo two >> ${shared}; ls ${missing}`);
+  expect(first).toMatch(/missing-\S+: No such file[\s\S]*one\n/);
+  expect(readFileSync(onHost(shared), "utf8")).toBe("one\ntwo\n");
+  writeFileSync(onHost(shared), "six\nten\n");
+  writeFileSync(onHost(missing), "no more");
   await sleep(1000);
-  expect(await sh("cat shared missing")).toBe("six\nten\nno more");
-  rmSync(onHost("shared"));
+  expect(await sh(`cat ${shared} ${missing}`)).toBe("six\nten\nno more");
+  rmSync(onHost(shared));
   await sleep(1000);
-  expect(await sh("cat shared || echo gone")).toMatch(/gone\n$/);
+  expect(await sh(`cat ${shared} || echo gone`)).toMatch(/gone\n$/);
 });
 
 test("files behave as files do", async () => {
