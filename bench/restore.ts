@@ -4,7 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readMetadata } from "../src/image/index.js";
 import { Image, removeImage } from "../src/index.js";
-import { boot, ensureTemplate, Machine, openRuntime, type RestoreSource, type Runtime } from "../src/machine/index.js";
+import {
+  boot,
+  ensureTemplate,
+  type GuestState,
+  Machine,
+  openRuntime,
+  type RestoreSource,
+  type Runtime,
+} from "../src/machine/index.js";
 import { Delta } from "../src/memory/index.js";
 import { busyboxImage } from "../test/support/images.js";
 import { benchmark } from "./support/benchmark.js";
@@ -52,15 +60,14 @@ async function main(): Promise<void> {
   }
 }
 
-async function loadSource(runtime: Runtime, image: Image): Promise<RestoreSource> {
+async function loadSource(runtime: Runtime, image: Image): Promise<RestoreSource & { state: GuestState }> {
   const template = await ensureTemplate(runtime, image);
   const { layers } = await readMetadata(image.snapshotPath);
-  return {
-    template,
-    disks: layers,
+  const state = {
     delta: await Delta.read(join(image.snapshotPath, "memory.delta")),
     deviceState: await readFile(join(image.snapshotPath, "device.state")),
   };
+  return { template, disks: layers, state };
 }
 
 async function coldStart(image: Image): Promise<number> {
@@ -79,14 +86,18 @@ async function coldRestore(runtime: Runtime, source: RestoreSource): Promise<num
 }
 
 /** A spare has paid for its process's start in advance, and knows no image yet. */
-async function spare(runtime: Runtime, source: RestoreSource, part: "all" | "state"): Promise<number> {
+async function spare(
+  runtime: Runtime,
+  source: RestoreSource & { state: GuestState },
+  part: "all" | "state",
+): Promise<number> {
   await using ram = await runtime.memory.open(source.template.ram);
   const worker = await runtime.hypervisor.prepare(source.template.hardware, ram.file, []);
   const started = performance.now();
   await worker.attachDisks(source.disks);
-  if (source.delta) await ram.apply(worker.pid, source.delta);
+  if (source.state.delta) await ram.apply(worker.pid, source.state.delta);
   const applied = performance.now();
-  await worker.loadDeviceState(source.deviceState);
+  await worker.loadDeviceState(source.state.deviceState);
   const elapsed = performance.now() - (part === "all" ? started : applied);
   await worker.kill();
   return elapsed;

@@ -237,14 +237,16 @@ export class Image {
 
   /** What is restored, read once. */
   async #loaded(): Promise<RestoreSource> {
-    this.#source ??= loadSnapshot(this.#runtime, this.snapshotPath, this.#metadata);
-    try {
-      return await this.#source;
-    } catch (error) {
+    if (!this.#source) {
+      this.#source = loadSnapshot(this.#runtime, this.snapshotPath, this.#metadata);
       // A failure may be mended (a layer put back), so it is not remembered.
-      this.#source = undefined;
-      throw error;
+      this.#source
+        .then(({ state }) => state)
+        .catch(() => {
+          this.#source = undefined;
+        });
     }
+    return this.#source;
   }
 
   async #snapshot(machine: Machine, path: string, own: CapturedVm & { egress: EgressPolicy }): Promise<Image> {

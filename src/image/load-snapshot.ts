@@ -1,7 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CacheInvalidError, CacheMissError } from "../errors.js";
-import { CAPTURE_FILES, type RestoreSource, type Runtime } from "../machine/index.js";
+import { CAPTURE_FILES, type GuestState, type RestoreSource, type Runtime } from "../machine/index.js";
 import { Delta } from "../memory/index.js";
 import { isWholeDeviceState } from "./bake.js";
 import type { SnapshotMetadata } from "./metadata.js";
@@ -10,17 +10,24 @@ import { loadRootDisk } from "./root-disk-file.js";
 
 const HINT = "Bake the image anew: run it once more.";
 
-/** Reads what a machine is restored from. @throws CacheMissError, CacheInvalidError */
+/**
+ * Finds what a machine is restored from, and begins to read it.
+ * @throws CacheMissError, CacheInvalidError when a part of it is missing; its state is rejected with these where it cannot be read
+ */
 export async function loadSnapshot(
   runtime: Runtime,
   folder: string,
   metadata: SnapshotMetadata,
-): Promise<RestoreSource> {
+): Promise<RestoreSource & { state: Promise<GuestState> }> {
   const template = await requireTemplate(runtime, metadata, folder);
   await requireLayers(metadata);
+  const rootDisk = await loadRootDisk(folder, metadata);
+  return { template, disks: metadata.layers, rootDisk, state: loadState(folder, metadata) };
+}
+
+async function loadState(folder: string, metadata: SnapshotMetadata): Promise<GuestState> {
   const statePath = join(folder, CAPTURE_FILES.deviceState);
   const deltaPath = join(folder, CAPTURE_FILES.delta);
-  const rootDisk = await loadRootDisk(folder, metadata);
   for (const path of [statePath, deltaPath]) await requireFile(path, "snapshot's");
   const [deviceState, delta] = await Promise.all([readFile(statePath), Delta.read(deltaPath)]).catch(removedMeanwhile);
   if (!isWholeDeviceState(deviceState, metadata)) {
@@ -28,7 +35,7 @@ export async function loadSnapshot(
       hint: "Remove the snapshot (`supermachine rmi`); the next run bakes it anew.",
     });
   }
-  return { template, disks: metadata.layers, rootDisk, delta, deviceState };
+  return { delta, deviceState };
 }
 
 /** @throws CacheMissError for the first layer whose file is not there */

@@ -10,9 +10,9 @@ import { memoryLimit, memoryOf } from "./memory-limit.js";
 import type { RestoreSource } from "./restore-source.js";
 import { DISK_IMAGE, openRootDisk, ROOT_DISK_FILE, type RootDisk, rootDiskBytes } from "./root-disk.js";
 import { DEVICE_STATE, type Runtime } from "./runtime.js";
-import { takeSpare } from "./spares.js";
 import { startSession } from "./start-session.js";
 import type { Template } from "./template.js";
+import { waitingWorker } from "./waiting-worker.js";
 
 const SHUTDOWN_TIMEOUT_MS = 10_000;
 
@@ -72,7 +72,7 @@ export class Machine {
 
   /** Takes a spare or starts a worker, puts the RAM and the device state in place, and waits for the agent's answer. */
   static async restore(runtime: Runtime, source: RestoreSource, options: RestoreOptions = {}): Promise<Machine> {
-    const { template, rootDisk, delta, deviceState } = source;
+    const { template, rootDisk } = source;
     const { signal, identity } = options;
     const memory = options.memory ?? memoryLimit.count(memoryOf(template.hardware));
     let [worker, ram]: [worker?: Worker, ram?: WorkerRam] = [];
@@ -80,21 +80,10 @@ export class Machine {
       signal?.throwIfAborted();
       await using ownDisk = rootDisk && (await openRootDisk(rootDisk));
       const disks = ownDisk ? [...source.disks, ownDisk.disk] : source.disks;
-      const spare = await takeSpare(template, disks);
-      const own = spare?.ram ?? (await runtime.memory.open(template.ram));
-      ram = own;
-      const place = async (pid: number) => delta && own.apply(pid, delta);
-      let placed: Promise<boolean> | undefined;
-      // While QEMU still makes its devices, which takes as long; only if it has not mapped the RAM by then, afterwards.
-      const greeted = (pid: number) => {
-        placed = place(pid).then(
-          () => true,
-          () => false,
-        );
-      };
-      const { hypervisor } = runtime;
-      worker = spare?.worker ?? (await hypervisor.prepare(template.hardware, own.file, disks, { signal, greeted }));
-      if (!(await placed)) await place(worker.pid);
+      const waiting = await waitingWorker(runtime, source, disks, signal);
+      ({ worker, ram } = waiting);
+      await waiting.placed();
+      const { deviceState } = await source.state;
       // What the agent is asked first waits in its port.
       const [agent] = await Promise.all([startSession(worker, identity, signal), worker.loadDeviceState(deviceState)]);
       const kept = rootDisk && ownDisk && { sizeMiB: rootDisk.sizeMiB, disk: ownDisk.disk };
@@ -104,6 +93,8 @@ export class Machine {
       await ram?.[Symbol.asyncDispose]();
       memory[Symbol.dispose]();
       signal?.throwIfAborted();
+      // What could not be read says so itself.
+      await source.state;
       throw withDiagnostics("the guest could not be restored", cause, worker);
     }
   }
@@ -238,7 +229,7 @@ export class Machine {
       const base = image && { path: image.path, format: "image" as const };
       const rootDisk = base && this.rootDisk && { ...this.rootDisk, base };
       const deviceState = await readFile(state.path);
-      const source = { template: this.template, disks: this.#disks, rootDisk, delta, deviceState };
+      const source = { template: this.template, disks: this.#disks, rootDisk, state: { delta, deviceState } };
       return { source, pausedMs, [Symbol.asyncDispose]: async () => await image?.[Symbol.asyncDispose]() };
     } catch (error) {
       await image?.[Symbol.asyncDispose]();

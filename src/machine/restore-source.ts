@@ -11,6 +11,12 @@ export interface RestoreSource {
   disks: readonly Disk[];
   /** The disk of its root's writable layer, where that is not in memory. Each machine gets one of its own. */
   rootDisk?: RootDisk | undefined;
+  /** Where it has yet to be read, that goes on while a worker is started. */
+  state: GuestState | Promise<GuestState>;
+}
+
+/** What a worker's memory and devices are set to. */
+export interface GuestState {
   /** What differs from the template; without it the machine is the template itself. */
   delta?: Delta;
   deviceState: Uint8Array;
@@ -18,5 +24,5 @@ export interface RestoreSource {
 
 /** Reads the device state of a template, the source of a bake. */
 export async function templateSource(template: Template): Promise<RestoreSource> {
-  return { template, disks: [], deviceState: await readFile(template.deviceState) };
+  return { template, disks: [], state: { deviceState: await readFile(template.deviceState) } };
 }

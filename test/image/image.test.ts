@@ -4,7 +4,7 @@ import { crc32 } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CacheInvalidError, CacheMissError, ImageNotFoundError, UsageError } from "../../src/errors.js";
 import { Image, type SnapshotMetadata } from "../../src/image/index.js";
-import { Machine, type Runtime } from "../../src/machine/index.js";
+import { Machine, type RestoreSource, type Runtime } from "../../src/machine/index.js";
 import { Delta } from "../../src/memory/index.js";
 import { sweepPartials } from "../../src/store/index.js";
 import { temporaryFolder } from "../support/layer-fixture.js";
@@ -26,7 +26,7 @@ const { template } = metadata();
 let folder: ReturnType<typeof temporaryFolder>;
 /** Called in the middle of a capture. */
 let during: () => Promise<void>;
-let restored: unknown[];
+let restored: RestoreSource[];
 
 beforeEach(() => {
   folder = temporaryFolder();
@@ -36,7 +36,8 @@ beforeEach(() => {
   engine.runtime = { accelerator: "tcg", hypervisor: { identity: template.hypervisor } } as Partial<Runtime>;
   engine.template = { key: template.key, id: template.id, hardware: template };
   vi.spyOn(Machine, "restore").mockImplementation(async (_runtime, source) => {
-    restored.push(source);
+    const state = await source.state;
+    restored.push({ ...source, state });
     const agent = { network: { open: () => undefined }, closed: new Promise(() => undefined) };
     return {
       template: engine.template,
@@ -88,8 +89,11 @@ describe("a snapshot", () => {
     const image = await Image.fromSnapshot(await good());
     await Promise.all([image.start(), image.start()]);
     expect(restored).toHaveLength(2);
-    expect(restored[0]).toBe(restored[1]);
-    expect(restored[0]).toMatchObject({ disks: [{ lun: 1 }], delta: { ramBytes: 4096 }, deviceState: STATE });
+    expect(restored[0]?.state).toBe(restored[1]?.state);
+    expect(restored[0]).toMatchObject({
+      disks: [{ lun: 1 }],
+      state: { delta: { ramBytes: 4096 }, deviceState: STATE },
+    });
   });
 
   test.each<[string, () => void, RegExp]>([

@@ -42,7 +42,7 @@ function start(): Promise<Machine> {
   const hardware = { architecture: "x64", accelerator: "tcg", memoryMiB: 256, vcpus: 1 } as const;
   const template = { key: "key", id: "id", hardware, ram: "ram.img", deviceState: "device.state" };
   const disks = [{ lun: 1, path: "/one.erofs" }];
-  return Machine.restore(runtime, { template, disks, deviceState: Buffer.from("before") });
+  return Machine.restore(runtime, { template, disks, state: { deviceState: Buffer.from("before") } });
 }
 const identities = (count: number) => Array.from({ length: count }, (_, i) => ({ hostname: `clone-${i}` }));
 const living = () => hypervisor.workers.filter(({ log }) => !log.includes("kill"));
@@ -52,7 +52,7 @@ function startWithDisk(): Promise<Machine> {
   const hardware = { architecture: "x64", accelerator: "tcg", memoryMiB: 256, vcpus: 1 } as const;
   const template = { key: "key", id: "id", hardware, ram: "ram.img", deviceState: "device.state" };
   const rootDisk = { lun: 511, sizeMiB: 64, base: { path: "/base", format: "raw" as const } };
-  return Machine.restore(runtime, { template, disks: [], rootDisk, deviceState: Buffer.from("before") });
+  return Machine.restore(runtime, { template, disks: [], rootDisk, state: { deviceState: Buffer.from("before") } });
 }
 
 test("each clone has a disk of its own, which is the source's as it was when it stood still", async () => {

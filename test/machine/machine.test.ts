@@ -1,7 +1,7 @@
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { VmError } from "../../src/errors.js";
+import { CacheInvalidError, VmError } from "../../src/errors.js";
 import { Agent } from "../../src/guest/index.js";
 import { Machine, type RestoreSource, type Runtime, templateSource } from "../../src/machine/index.js";
 import { Delta, type MemoryStrategy } from "../../src/memory/index.js";
@@ -44,7 +44,11 @@ const template = () => ({
   deviceState: join(folder.path, "device.state"),
 });
 
-const snapshot = (): RestoreSource => ({ template: template(), disks, delta, deviceState: Buffer.from("state") });
+const snapshot = (): RestoreSource => ({
+  template: template(),
+  disks,
+  state: { delta, deviceState: Buffer.from("state") },
+});
 
 function restore(fate: Fate = "answers", source = snapshot(), signal?: AbortSignal): Promise<Machine> {
   hypervisor = new FakeHypervisor(fate);
@@ -96,6 +100,14 @@ describe("a restore", () => {
     await expect(restoring).rejects.toThrow("enough");
     expect(workerLog()).toContain("kill");
     expect(memoryLog).toEqual(["apply", "dispose"]);
+  });
+
+  test("whose state cannot be read fails with just that, and ends the worker", async () => {
+    const corrupt = new CacheInvalidError("the delta is corrupt");
+    const state = new Promise<never>((_, reject) => setTimeout(() => reject(corrupt), 5));
+    await expect(restore("answers", { ...snapshot(), state })).rejects.toBe(corrupt);
+    expect(workerLog()).toEqual(["prepare private /one.erofs", "kill"]);
+    expect(memoryLog).toEqual(["dispose"]);
   });
 
   test("whose pages do not fit never runs", async () => {

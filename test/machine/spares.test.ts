@@ -149,7 +149,7 @@ describe("a restore", () => {
   const source = () => ({
     template: template(),
     disks: [{ lun: 1, path: "/one.erofs" }],
-    deviceState: Buffer.from("s"),
+    state: { deviceState: Buffer.from("s") },
   });
   let wish: Disposable;
   beforeEach(async () => {
