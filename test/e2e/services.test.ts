@@ -208,7 +208,7 @@ describe("a start that fails is told with what the workload wrote, and leaves no
       "--port",
       "80",
       "--ready-timeout-ms",
-      "500",
+      "2500",
       busybox,
       "--",
       "sh",
