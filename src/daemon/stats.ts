@@ -1,9 +1,5 @@
-import { readFile } from "node:fs/promises";
 import * as v from "valibot";
 import type { Vm } from "../vm/index.js";
-
-/** The kernel's unit of processor time in /proc, which is the same on all architectures that we run on. */
-const TICKS_PER_SECOND = 100;
 
 /** What a VM takes of the host. */
 export const VmStats = v.object({
@@ -25,7 +21,7 @@ export type VmStats = v.InferOutput<typeof VmStats>;
 /** Measures a VM. What this host or the VM in its present state cannot tell is left out. */
 export async function statsOf(vm: Vm, about: { memoryMiB: number; since: string }): Promise<VmStats> {
   const [cpuMs, memory, processes] = await Promise.all([
-    cpuTime(vm.pid),
+    vm.processorTime(),
     vm.memory().catch(() => undefined),
     vm.paused ? undefined : vm.processes({ signal: AbortSignal.timeout(2_000) }).catch(() => undefined),
   ]);
@@ -37,13 +33,4 @@ export async function statsOf(vm: Vm, about: { memoryMiB: number; since: string 
     guestMemoryBytes: about.memoryMiB * 2 ** 20,
     processes: processes?.length,
   };
-}
-
-async function cpuTime(pid: number): Promise<number | undefined> {
-  const text = await readFile(`/proc/${pid}/stat`, "latin1").catch(() => undefined);
-  // The name in parentheses may have spaces; what is counted comes after it.
-  const fields = text?.slice(text.lastIndexOf(")") + 2).split(" ");
-  if (!fields) return undefined;
-  const ticks = Number(fields[11]) + Number(fields[12]);
-  return Number.isFinite(ticks) ? (ticks * 1_000) / TICKS_PER_SECOND : undefined;
 }

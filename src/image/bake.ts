@@ -10,6 +10,7 @@ import {
   forkMachine,
   Machine,
   type Runtime,
+  settle,
   type Template,
   templateSource,
 } from "../machine/index.js";
@@ -64,6 +65,8 @@ export async function bake(folder: string, runtime: Runtime, input: BakeInput, o
     await using vm = new Vm(machine, originOf(runtime, input), {}, { workload: undefined, giveBack: () => undefined });
     if (input.ready === "listener") await startListening(vm, machine, input.reference, options);
     await runWarmup(vm, input.reference, options);
+    // A server that listens is often not done with its start, which would go on in every VM that is restored.
+    if (vm.workload) await settle(machine.pid, signal);
     await machine.pause();
     await captureSnapshot(machine, runtime, folder, { ...input, workloadPid: vm.workload?.pid });
     log("info", "bake", `${input.reference} is the snapshot ${input.name} now`);

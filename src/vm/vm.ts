@@ -2,7 +2,7 @@ import type { Duplex, Readable } from "node:stream";
 import { VmError } from "../errors.js";
 import type { CopyFigures, ProcessInfo, SessionIdentity } from "../guest/index.js";
 import type { Image } from "../image/index.js";
-import { isolation, type Machine, type MemoryUsage } from "../machine/index.js";
+import { isolation, type Machine, type MemoryUsage, processorTime } from "../machine/index.js";
 import {
   checkPort,
   connectToPort,
@@ -295,6 +295,11 @@ export class Vm implements AsyncDisposable {
   /** What the VM takes of the host's memory, and whether it shares its template's. Linux only. @throws VmError */
   async memory(): Promise<MemoryUsage> {
     return this.#machine.memory();
+  }
+
+  /** Processor time that the VM's hypervisor has used so far, in milliseconds, to 10 ms. `undefined` but on Linux. */
+  processorTime(): Promise<number | undefined> {
+    return processorTime(this.pid);
   }
 
   /** Whether the guest stands still because of {@link pause}. */

@@ -44,6 +44,14 @@ describe("an image that is ready when its command listens", () => {
     }
   });
 
+  test("is captured when it is done with what it does after it listens", async () => {
+    const script =
+      "httpd -p 8080 -h /; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; touch /tmp/done; exec sleep 1000";
+    const image = await Image.fromOci(reference, { ...command(script), ready: "listener", guestPort: 8080 });
+    await using vm = await image.start();
+    expect(await output(vm, "ls /tmp")).toBe("done");
+  });
+
   test("is refused with its last words when the command ends", async () => {
     const options = { ...command("echo no config >&2; exit 3"), ready: "listener" as const };
     const error = await failure(Image.fromOci(reference, options));
