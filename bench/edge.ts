@@ -82,8 +82,10 @@ async function wake(image: Image, isolation: string): Promise<void> {
   await edge.close({ graceMs: 0 });
 }
 
-/** The built command line, until it has printed the address, and one request: what a user waits for. */
-/** A server that listens in the snapshot, however that is named, only has to be restored; one that starts afresh has its own start in the way. */
+/**
+ * The built command line, until it has printed the address, and one request: what a user waits for. A server that listens in the snapshot,
+ * however that is named, only has to be restored; one that starts afresh has its own start in the way.
+ */
 async function detached(image: Image, reference: string, isolation: string): Promise<void> {
   const command = async (...args: string[]) => (await run(process.execPath, [CLI, ...args])).stderr;
   const before = async () => void (await command("rm", "--force", DETACHED).catch(() => undefined));
