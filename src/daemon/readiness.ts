@@ -124,31 +124,33 @@ async function untilAnswered(
     const left = end - Date.now();
     if (left <= 0) throw new VmError(`port ${port} answered GET ${path} with ${last}, not 200, for ${timeoutMs} ms`);
     const limit = AbortSignal.any([signal, AbortSignal.timeout(Math.min(left, ANSWER_TIMEOUT_MS))]);
-    connection ??= await connected(vm, port, limit).catch(() => undefined);
+    connection ??= await connected(vm, port, limit);
     const status = await statusOf(connection, port, path, limit);
     if (status === 200) return undefined;
-    last = status === undefined ? "nothing" : String(status);
+    // A request that the end of the time cut off is no reason to forget what the one before was answered with.
+    if (status !== undefined || !limit.aborted) last = String(status ?? "nothing");
     await sleep(POLL_MS, undefined, { signal });
   }
 }
 
 /** Undefined when nobody listens until `end`. @throws VmError when the VM is gone */
 async function firstConnection(vm: Vm, port: number, end: number, signal: AbortSignal): Promise<Duplex | undefined> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(Math.max(1, end - Date.now()))]);
   for (const start = Date.now(); ; ) {
-    const connection = await connected(vm, port, signal);
+    const connection = await connected(vm, port, limit);
     const now = Date.now();
-    if (connection || now >= end) return connection;
+    if (connection || limit.aborted) return connection;
     const pauseMs = Math.min(Math.max((now - start) * RETRY.share, RETRY.leastMs), RETRY.mostMs);
     await sleep(pauseMs, undefined, { signal });
   }
 }
 
-/** Undefined when nobody listens. It may break before anybody uses it. */
+/** Undefined when nobody listens, or the signal is aborted. It may break before anybody uses it. @throws VmError when the VM is gone */
 async function connected(vm: Vm, port: number, signal: AbortSignal): Promise<Duplex | undefined> {
   try {
     return (await vm.connect(port, { signal })).on("error", () => undefined);
   } catch (error) {
-    if (error instanceof GuestConnectionError) return undefined;
+    if (error instanceof GuestConnectionError || signal.aborted) return undefined;
     throw error;
   }
 }

@@ -1,4 +1,5 @@
-import { PassThrough } from "node:stream";
+import { once } from "node:events";
+import { Duplex, PassThrough } from "node:stream";
 import { expect, test } from "vitest";
 import { type StartingService, untilReady } from "../../src/daemon/readiness.js";
 import { VmError } from "../../src/errors.js";
@@ -7,14 +8,25 @@ import type { Vm } from "../../src/vm/index.js";
 
 const refused = () => new GuestConnectionError("ECONNREFUSED");
 
+/** A connection to a server that answers every request with the status; without one, never. */
+function server(status?: number): Duplex {
+  return new Duplex({
+    read() {},
+    write(_chunk, _encoding, done) {
+      if (status !== undefined) this.push(`HTTP/1.1 ${status} So\r\ncontent-length: 0\r\n\r\n`);
+      done();
+    },
+  });
+}
+
 /** A VM whose port answers what it is told, one after the other, and the last again and again; and what was done with it. */
-function vmWith(...answers: (Error | PassThrough)[]) {
+function vmWith(...answers: (Error | Duplex)[]) {
   const calls: string[] = [];
   const vm = {
     connect: async () => {
       calls.push("connect");
       const answer = answers.length > 1 ? answers.shift() : answers[0];
-      if (answer instanceof PassThrough) return answer;
+      if (answer instanceof Duplex) return answer;
       throw answer;
     },
     waitForPort: async (_port: number, { timeoutMs }: { timeoutMs: number }) => {
@@ -56,6 +68,30 @@ test("when a VM is gone, the next one is waited for", async () => {
   const connection = new PassThrough();
   const vms = [vmWith(new VmError("gone")).vm, vmWith(connection).vm];
   expect(await untilReady(service(() => (vms.length > 1 ? vms.shift() : vms[0]) as Vm))).toBe(connection);
+});
+
+test("what the probe was answered with is told, though the time ended in the middle of another one", async () => {
+  const ready = { port: 80, path: "/up", timeoutMs: 400 };
+  const late = untilReady(service(() => vmWith(server(404), server()).vm, { ready }));
+  await expect(late).rejects.toThrow("port 80 answered GET /up with 404, not 200");
+  const silent = untilReady(service(() => vmWith(server()).vm, { ready }));
+  await expect(silent).rejects.toThrow("port 80 answered GET /up with nothing, not 200");
+});
+
+test("when a VM is gone while it is probed, the next one is", async () => {
+  const vms = [vmWith(server(503), new VmError("gone")).vm, vmWith(server(200)).vm];
+  const ready = { port: 80, path: "/up", timeoutMs: 30_000 };
+  await untilReady(service(() => (vms.length > 1 ? vms.shift() : vms[0]) as Vm, { ready }));
+});
+
+test("a connection that does not come about takes no longer than the time that is given", async () => {
+  const connect = async (_port: number, { signal }: { signal: AbortSignal }) => {
+    await once(signal, "abort");
+    throw signal.reason;
+  };
+  const vm = { ...vmWith(refused()).vm, connect } as unknown as Vm;
+  const late = untilReady(service(() => vm, { ready: { port: 80, timeoutMs: 30 } }));
+  await expect(late).rejects.toThrow("but on 81");
 });
 
 test("a workload that ends before has failed, with its last words", async () => {
