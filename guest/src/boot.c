@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "boot.h"
 
+#include "first_connection.h"
 #include "log.h"
 #include "network.h"
 #include "stream.h"
@@ -74,6 +75,7 @@ static void raise_network(void) {
   const char *step = NULL;
   int error = network_set_up(&step);
   if (error) log_line("the network cannot be set up: %s: %s", step, strerror(error));
+  else make_first_connections();
 }
 
 static bool read_name(const char *port, char name[64]) {

@@ -47,6 +47,7 @@ static int set_up_ours(int fd, unsigned interface, const char **step) {
   /* There is nobody on this wire who could have the same address, or be a router. */
   TRY("no search for owners of addresses", put(IPV6 OURS "/accept_dad", "0"));
   TRY("no router advertisements", put(IPV6 OURS "/accept_ra", "0"));
+  TRY("soon done with telling of multicast groups", put(IPV6 OURS "/mldv2_unsolicited_report_interval", "1"));
   TRY(OURS " up", netlink_raise(fd, interface));
   TRY("IPv4 of " OURS, add_way(fd, interface, gateway_v4, guest_v4, sizeof guest_v4));
   TRY("IPv6 of " OURS, add_way(fd, interface, gateway_v6, guest_v6, sizeof guest_v6));
@@ -66,6 +67,7 @@ static int set_up_theirs(int fd, const char **step) {
   TRY("loopback", netlink_raise(fd, LOOPBACK));
   TRY("no search for owners of addresses", put(IPV6 THEIRS "/accept_dad", "0"));
   TRY("no router advertisements", put(IPV6 THEIRS "/accept_ra", "0"));
+  TRY("soon done with telling of multicast groups", put(IPV6 THEIRS "/mldv2_unsolicited_report_interval", "1"));
   TRY(THEIRS " up", netlink_raise(fd, interface));
   TRY("IPv4 of " THEIRS, add_way(fd, interface, guest_v4, gateway_v4, sizeof guest_v4));
   TRY("IPv6 of " THEIRS, add_way(fd, interface, guest_v6, gateway_v6, sizeof guest_v6));
