@@ -15,6 +15,9 @@ import {
 import { dirname, join } from "node:path";
 import { Script } from "node:vm";
 import { forkEarlySupervisor } from "./daemon/fork-supervisor.js";
+import type { SupervisorTask } from "./daemon/supervisor-spec.js";
+import { supervisorTask } from "./daemon/supervisor-task.js";
+import { launchEarly } from "./engine/qemu/launch.js";
 import { home } from "./store/home.js";
 
 // Starts one of the programs of this package with what V8 made of it the last time: compiling it takes longer than most commands do.
@@ -29,7 +32,17 @@ const STARTED_MS = 2_000;
 
 if (PROGRAM.name === "cli" && maybeInBackground(process.argv.slice(2)))
   forkEarlySupervisor(join(__dirname, "../daemon/supervisor-main.js"));
-launch(join(__dirname, PROGRAM.path));
+if (PROGRAM.name === "supervisor") startAhead();
+else launch(join(__dirname, PROGRAM.path));
+
+/** A supervisor's worker takes longer to start than its program to load. What it was told meanwhile is read before the program. */
+function startAhead(): void {
+  void supervisorTask().then((task) => {
+    const { worker } = task as SupervisorTask;
+    if (worker) launchEarly(worker);
+  });
+  setImmediate(launch, join(__dirname, PROGRAM.path));
+}
 
 /** Whether this is `run -d`, whose supervisor takes longer to start than anything else. A wrong guess costs a process that is ended. */
 function maybeInBackground([command, ...args]: string[]): boolean {

@@ -16,7 +16,7 @@ export class PlainQemu implements AsyncDisposable {
   readonly #qmp: Qmp;
 
   private constructor(runtime: Runtime, memoryMiB: number, extra: readonly string[]) {
-    this.#child = launch(runtime.assets.qemu.path, [...plainArguments(runtime, memoryMiB), ...extra]);
+    this.#child = launch([runtime.assets.qemu.path, ...plainArguments(runtime, memoryMiB), ...extra]);
     this.#qmp = new Qmp(this.#child.stdio[3] as Duplex);
     for (const stream of this.#child.stdio.slice(3)) stream?.on("error", () => undefined);
     for (const stream of [this.#child.stdout, this.#child.stderr]) stream?.resume();

@@ -43,7 +43,7 @@ export async function forkVm(source: VmRecord, options: ForkVmOptions, hands: Ha
     const clones = names.map((name) =>
       cloneSpec(spec, { name, image: source.image, command: source.command, folder, publish }),
     );
-    const outcomes = await Promise.allSettled(clones.map((clone) => superviseElsewhere(clone, signal)));
+    const outcomes = await Promise.allSettled(clones.map((clone) => superviseElsewhere(clone, { signal })));
     const failure = outcomes.find((outcome) => outcome.status === "rejected");
     if (!failure) return [...names];
     // All or none.

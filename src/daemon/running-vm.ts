@@ -146,7 +146,7 @@ export class RunningVm {
 
   /** Starts it again once it has ended, as it was started before. @throws UsageError while it runs, VmError */
   async start(signal?: AbortSignal): Promise<void> {
-    await superviseElsewhere(await readSpec(this.name), signal);
+    await superviseElsewhere(await readSpec(this.name), { signal });
   }
 
   /** Waits for the end of the workload, restarts included, and gives its exit code; 1 if its VM failed, 0 if it was removed meanwhile. */

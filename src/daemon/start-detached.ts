@@ -12,6 +12,7 @@ import { superviseElsewhere } from "./supervise-elsewhere.js";
 export async function startDetached(image: Image, options: DetachedOptions = {}): Promise<RunningVm> {
   const spec = detachedSpec(image, options);
   options.signal?.throwIfAborted();
-  const record = await superviseElsewhere(spec, options.signal, options.supervisor);
+  const { signal, supervisor } = options;
+  const record = await superviseElsewhere(spec, { signal, supervisor, worker: await image.workerCommand() });
   return new RunningVm(spec.name, record);
 }

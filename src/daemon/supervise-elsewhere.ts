@@ -5,7 +5,7 @@ import * as v from "valibot";
 import { UsageError, VmError } from "../errors.js";
 import { placeOf, removeRecord, type VmRecord } from "./record.js";
 import { startSupervisor, type WaitingSupervisor } from "./supervisor-process.js";
-import { SupervisorAnswer, SupervisorSpec } from "./supervisor-spec.js";
+import { SupervisorAnswer, SupervisorSpec, type SupervisorTask } from "./supervisor-spec.js";
 
 /** What the supervisor of a VM was told. */
 export async function readSpec(name: string): Promise<SupervisorSpec> {
@@ -17,19 +17,23 @@ export async function readSpec(name: string): Promise<SupervisorSpec> {
   }
 }
 
-/** Starts a supervisor in a process of its own, unless one is waiting already, and waits for its word: what the VM is then. */
-export async function superviseElsewhere(
-  spec: SupervisorSpec,
-  signal: AbortSignal | undefined,
-  waiting?: WaitingSupervisor,
-): Promise<VmRecord> {
+/** How {@link superviseElsewhere} gets at a supervisor. */
+interface ElsewhereOptions extends Pick<SupervisorTask, "worker"> {
+  signal: AbortSignal | undefined;
+  /** By default one is started. */
+  supervisor?: WaitingSupervisor | undefined;
+}
+
+/** Has a supervisor in a process of its own run a VM, and waits for its word: what the VM is then. */
+export async function superviseElsewhere(spec: SupervisorSpec, options: ElsewhereOptions): Promise<VmRecord> {
+  const { signal, supervisor, worker } = options;
   const { folder, messages } = placeOf(spec.name);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const child = waiting ? waiting.take() : startSupervisor();
+  const child = supervisor ? supervisor.take() : startSupervisor();
   const abort = () => child.kill("SIGKILL");
   signal?.addEventListener("abort", abort, { once: true });
   try {
-    child.send(spec);
+    child.send({ spec, worker } satisfies SupervisorTask);
     const [message] = await Promise.race([once(child, "message"), once(child, "exit").then(() => [undefined])]);
     signal?.throwIfAborted();
     const answer = v.safeParse(SupervisorAnswer, message);

@@ -1,10 +1,10 @@
-import { once } from "node:events";
 import * as v from "valibot";
 import { SupermachineError } from "../errors.js";
 import { placeOf, type VmRecord } from "./record.js";
 import { supervise } from "./supervise.js";
 import { writeTo } from "./supervisor-process.js";
-import { type SupervisorAnswer, SupervisorSpec } from "./supervisor-spec.js";
+import { type SupervisorAnswer, SupervisorTask } from "./supervisor-spec.js";
+import { supervisorTask } from "./supervisor-task.js";
 
 // The process of a supervisor: it is told what to do over the IPC channel of who starts it, which it gives up once the VM runs.
 const starting = new AbortController();
@@ -16,9 +16,11 @@ void main();
 async function main(): Promise<void> {
   try {
     // Until the VM runs it belongs to who wanted it.
-    process.once("disconnect", () => starting.abort(new Error("the process that wanted the VM went away")));
-    const [message] = await once(process, "message");
-    const spec = v.parse(SupervisorSpec, message);
+    const gone = () => starting.abort(new Error("the process that wanted the VM went away"));
+    process.once("disconnect", gone);
+    // It may have gone while this was loaded.
+    if (!process.connected) gone();
+    const { spec } = v.parse(SupervisorTask, await supervisorTask());
     writeTo(placeOf(spec.name).messages);
     const onStarted = (record: VmRecord) => {
       process.removeAllListeners("disconnect");

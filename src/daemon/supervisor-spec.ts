@@ -85,6 +85,14 @@ export const SupervisorSpec = v.object({
 });
 export type SupervisorSpec = v.InferOutput<typeof SupervisorSpec>;
 
+/** What its process is sent, once. */
+export const SupervisorTask = v.object({
+  spec: SupervisorSpec,
+  /** The command that its first VM's worker is started with, as far as whoever sends this knows it. */
+  worker: v.optional(v.array(v.string())),
+});
+export type SupervisorTask = v.InferOutput<typeof SupervisorTask>;
+
 /** What it answers once, to the process that started it. */
 export const SupervisorAnswer = v.variant("started", [
   v.object({ started: v.literal(true), record: VmRecord }),

@@ -102,4 +102,6 @@ export interface Hypervisor {
   boot(hardware: Hardware, ram: RamFile, source: BootSource, signal?: AbortSignal): Promise<Worker>;
   /** Starts a worker that waits for a device state: with `disks` for one image, without for a spare. */
   prepare(hardware: Hardware, ram: RamFile, disks: readonly Disk[], options?: StartOptions): Promise<Worker>;
+  /** The program that {@link prepare} starts, and its arguments. */
+  waitingCommand(hardware: Hardware, ram: RamFile, disks: readonly Disk[]): string[];
 }

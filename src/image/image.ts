@@ -10,6 +10,7 @@ import {
   type RestoreOptions,
   type RestoreSource,
   type Runtime,
+  waitingCommand,
 } from "../machine/index.js";
 import {
   checkPolicy,
@@ -155,6 +156,13 @@ export class Image {
   /** @internal Whether commands of the image have run in the guest that the snapshot holds. */
   get hasRun(): boolean {
     return this.#metadata.captured === true || this.#metadata.workloadPid !== undefined;
+  }
+
+  /** @internal The command that a worker for it is started with, unless each one has files of its own. */
+  async workerCommand(): Promise<string[] | undefined> {
+    if (this.#metadata.rootDisk) return undefined;
+    const template = await requireTemplate(this.#runtime, this.#metadata, this.snapshotPath);
+    return waitingCommand(this.#runtime, template, this.#metadata.layers);
   }
 
   /** Starts a microVM by restoring the snapshot. @throws VmError, CacheInvalidError, CacheMissError, UsageError */

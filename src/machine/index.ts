@@ -26,3 +26,4 @@ export { settle } from "./settle.js";
 export { Spares, spares } from "./spares.js";
 export { readStoredTemplate, type StoredTemplate, storedTemplates } from "./stored-templates.js";
 export { ensureTemplate, findTemplate, type Size, type Template, templateKey } from "./template.js";
+export { waitingCommand } from "./waiting-worker.js";

@@ -3,6 +3,7 @@ import type { WorkerRam } from "../memory/index.js";
 import type { RestoreSource } from "./restore-source.js";
 import type { Runtime } from "./runtime.js";
 import { takeSpare } from "./spares.js";
+import type { Template } from "./template.js";
 
 /** A worker that waits for a device state. */
 export interface WaitingWorker {
@@ -10,6 +11,16 @@ export interface WaitingWorker {
   ram: WorkerRam;
   /** Resolves when the pages of the source's delta are in its RAM. */
   placed: () => Promise<void>;
+}
+
+/** The command that a worker for a machine like this one is started with, where that is the same for all of them. */
+export function waitingCommand(
+  { hypervisor, memory }: Runtime,
+  { ram, hardware }: Template,
+  disks: readonly Disk[],
+): string[] | undefined {
+  const file = memory.commonFile(ram);
+  return file && hypervisor.waitingCommand(hardware, file, disks);
 }
 
 /**

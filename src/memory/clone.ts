@@ -4,7 +4,7 @@ import { openScratch, type Scratch } from "../store/index.js";
 import { copySparse } from "./copy-sparse.js";
 import { Delta } from "./delta.js";
 import { PAGE_SIZE, type PageRun, RunCollector } from "./page-runs.js";
-import type { MemoryStrategy, WorkerRam } from "./strategy.js";
+import type { MemoryStrategy, RamFile, WorkerRam } from "./strategy.js";
 import { writeFully } from "./write-fully.js";
 
 /** What the copies end in; those of dead owners are swept by it. */
@@ -31,11 +31,12 @@ export function clone(folder: string): MemoryStrategy {
       }
       return ram;
     },
+    commonFile: () => undefined,
   };
 }
 
 class FileCopy implements WorkerRam {
-  readonly file: { path: string; shared: boolean };
+  readonly file: RamFile;
   readonly #template: string;
   readonly #scratch: Scratch;
 

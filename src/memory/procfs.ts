@@ -3,7 +3,7 @@ import { VmError } from "../errors.js";
 import { Delta } from "./delta.js";
 import { PAGE_SIZE, type PageRun, pageBuffer, RunCollector } from "./page-runs.js";
 import { readFully, writeFully } from "./process-memory.js";
-import type { MemoryStrategy, WorkerRam } from "./strategy.js";
+import type { MemoryStrategy, RamFile, WorkerRam } from "./strategy.js";
 
 const PAGEMAP_ENTRY = 8;
 /** Pages whose pagemap entries are read at once (512 KiB of entries, 256 MiB of RAM). */
@@ -25,15 +25,20 @@ const FILE_BACKED = 0x2000_0000;
 export const procfs: MemoryStrategy = {
   name: "procfs",
   async open(template) {
-    return new PrivateMapping(template);
+    return new PrivateMapping(privateMapping(template));
   },
+  commonFile: privateMapping,
 };
 
-class PrivateMapping implements WorkerRam {
-  readonly file: { path: string; shared: boolean };
+function privateMapping(template: string): RamFile {
+  return { path: template, shared: false };
+}
 
-  constructor(template: string) {
-    this.file = { path: template, shared: false };
+class PrivateMapping implements WorkerRam {
+  readonly file: RamFile;
+
+  constructor(file: RamFile) {
+    this.file = file;
   }
 
   async apply(pid: number, delta: Delta): Promise<void> {

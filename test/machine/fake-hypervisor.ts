@@ -109,6 +109,10 @@ export class FakeHypervisor implements Hypervisor {
     return worker;
   }
 
+  waitingCommand(_hardware: Hardware, ram: RamFile, disks: readonly Disk[]): string[] {
+    return ["fake", ram.path, ...disks.map(({ path }) => path)];
+  }
+
   #next(): FakeWorker {
     const worker = new FakeWorker(this.fates.length > 1 ? this.fates.shift()! : this.fates[0]!);
     this.workers.push(worker);

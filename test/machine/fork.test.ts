@@ -23,6 +23,7 @@ beforeEach(() => {
   fakeAgents(hypervisor);
   const memory: MemoryStrategy = {
     name: "procfs",
+    commonFile: (path) => ({ path, shared: false }),
     open: async (path) => ({
       file: { path, shared: false },
       apply: async (_pid, pages) => void applied.push(pages),

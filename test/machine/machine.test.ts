@@ -23,6 +23,7 @@ beforeEach(() => {
   memoryLog = [];
   memory = {
     name: "procfs",
+    commonFile: (path) => ({ path, shared: false }),
     open: async (template) => ({
       file: { path: template, shared: false },
       apply: async () => void memoryLog.push("apply"),

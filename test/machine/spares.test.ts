@@ -11,6 +11,7 @@ let reserve: Spares;
 
 const memory: MemoryStrategy = {
   name: "procfs",
+  commonFile: (path) => ({ path, shared: false }),
   open: async (path) => ({
     file: { path, shared: false },
     apply: async () => undefined,

@@ -7,16 +7,45 @@ process.on("exit", () => {
   for (const child of living) child.kill("SIGKILL");
 });
 
+/** Where a program's launcher, which is another bundle, leaves what it started for the program. */
+const EARLY = Symbol.for("supermachine.early-worker");
+const place = globalThis as { [EARLY]?: { command: readonly string[]; child: ChildProcess } | undefined };
+
 /**
  * Starts QEMU so that it cannot outlive us and cannot gain anything: on Linux under `setpriv`, which asks the kernel for
  * a SIGKILL at our death and, for root, drops every capability for good. stdin is empty, stdout and stderr are
  * pipes, and descriptors 3 to 6 are sockets. It has a session of its own: Ctrl-C in our terminal is for us to answer, not the end
  * of every guest before we can end them in order.
+ *
+ * @param command the program and its arguments
  */
-export function launch(binary: string, args: readonly string[]): ChildProcess {
-  const [command = binary, ...rest] = [...confinement(), binary, ...args];
+export function launch(command: readonly string[]): ChildProcess {
+  return takeEarly(command) ?? start(command);
+}
+
+/** Starts what is {@link launch}ed first, before the rest of the program is loaded. If that is something else, this ends. */
+export function launchEarly(command: readonly string[]): void {
+  const child = start(command);
+  // One that cannot be started is started once more, and then somebody hears why.
+  child.on("error", () => undefined);
+  place[EARLY] = { command, child };
+}
+
+function takeEarly(command: readonly string[]): ChildProcess | undefined {
+  const early = place[EARLY];
+  place[EARLY] = undefined;
+  if (!early) return undefined;
+  const { child } = early;
+  const isWanted = early.command.length === command.length && early.command.every((each, i) => each === command[i]);
+  if (isWanted && child.pid !== undefined && child.exitCode === null && child.signalCode === null) return child;
+  child.kill("SIGKILL");
+  return undefined;
+}
+
+function start(command: readonly string[]): ChildProcess {
+  const [program = "", ...args] = [...confinement(), ...command];
   const stdio = ["ignore", "pipe", "pipe", "pipe", "pipe", "pipe", "pipe"] as const;
-  const child = spawn(command, rest, { stdio: [...stdio], detached: true });
+  const child = spawn(program, args, { stdio: [...stdio], detached: true });
   living.add(child);
   child.once("exit", () => living.delete(child));
   child.once("error", () => living.delete(child));

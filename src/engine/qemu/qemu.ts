@@ -17,10 +17,14 @@ export class Qemu implements Hypervisor {
   }
 
   boot(hardware: Hardware, ram: RamFile, source: BootSource, signal?: AbortSignal): Promise<Worker> {
-    return QemuWorker.start(this.#binary, bootArguments(hardware, ram, source), { signal });
+    return QemuWorker.start([this.#binary, ...bootArguments(hardware, ram, source)], { signal });
   }
 
   prepare(hardware: Hardware, ram: RamFile, disks: readonly Disk[], options?: StartOptions): Promise<Worker> {
-    return QemuWorker.start(this.#binary, incomingArguments(hardware, ram, disks), options);
+    return QemuWorker.start(this.waitingCommand(hardware, ram, disks), options);
+  }
+
+  waitingCommand(hardware: Hardware, ram: RamFile, disks: readonly Disk[]): string[] {
+    return [this.#binary, ...incomingArguments(hardware, ram, disks)];
   }
 }

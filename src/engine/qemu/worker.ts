@@ -47,10 +47,11 @@ export class QemuWorker implements Worker {
   }
 
   /** Starts QEMU and waits until it takes commands. */
-  static async start(binary: string, args: readonly string[], options: StartOptions = {}): Promise<QemuWorker> {
+  static async start(command: readonly string[], options: StartOptions = {}): Promise<QemuWorker> {
     const { signal, greeted } = options;
+    const [binary = ""] = command;
     signal?.throwIfAborted();
-    const child = launch(binary, args);
+    const child = launch(command);
     if (child.pid === undefined) throw await startFailure(child, binary);
     const worker = new QemuWorker(child);
     if (greeted) worker.#qmp.once("greeting", () => greeted(worker.pid));

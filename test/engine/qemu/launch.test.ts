@@ -9,7 +9,7 @@ import { describe, expect, test } from "vitest";
 import { launch } from "../../../src/engine/qemu/launch.js";
 import { isRunning } from "../../guest/agent-under-test.js";
 
-const sh = (script: string, ...args: string[]) => launch("sh", ["-c", script, "sh", ...args]);
+const sh = (script: string, ...args: string[]) => launch(["sh", "-c", script, "sh", ...args]);
 
 describe("a launched program", () => {
   test("gets its arguments as they are", async () => {
@@ -36,7 +36,7 @@ describe("a launched program", () => {
   });
 
   test("that is not there ends with the shell's code and word", async () => {
-    const child = launch("/missing/program", []);
+    const child = launch(["/missing/program"]);
     const said = text(child.stderr as NodeJS.ReadableStream);
     const [code] = await once(child, "exit");
     expect(code).toBe(127);
