@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { access, readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { access } from "node:fs/promises";
+import { basename, join } from "node:path";
 import type { Architecture } from "../engine/index.js";
 import { AssetsError } from "../errors.js";
 import { packageRoot } from "../package-root.js";
@@ -19,22 +19,36 @@ const COMPILERS: Record<Architecture, string[]> = {
   arm64: ["aarch64-linux-gnu-gcc", "aarch64-linux-musl-gcc"],
 };
 
+/** What decides which agent this package has: its binary, or else its sources. */
+export function agentFiles(architecture: Architecture): string[] {
+  const prebuilt = prebuiltAgent(architecture);
+  return existsSync(prebuilt) ? [prebuilt] : sourceFiles();
+}
+
 /** The agent's binary: the one that came with this package, or compiled below `folder`, once for each state of its sources. */
 export async function ensureAgent(folder: string, architecture: Architecture, work: LongWork): Promise<string> {
-  const prebuilt = join(GUEST, "prebuilt", `agent-${architecture}`);
+  const prebuilt = prebuiltAgent(architecture);
   if (await exists(prebuilt)) return prebuilt;
-  const sources = join(GUEST, "src");
-  const names = (await readdir(sources)).filter((name) => /\.[ch]$/.test(name)).sort();
+  const sources = sourceFiles();
   const hash = createHash("sha256").update(FLAGS.join(" "));
-  // Every start looks here: a hundred small files take 3 ms like this, and 25 when each is waited for.
-  for (const name of names) hash.update(`${name}\0`).update(readFileSync(join(sources, name)));
+  for (const source of sources) hash.update(`${basename(source)}\0`).update(readFileSync(source));
   const path = join(folder, `agent-${architecture}-${hash.digest("hex").slice(0, 16)}`);
-  const files = names.filter((name) => name.endsWith(".c")).map((name) => join(sources, name));
+  const files = sources.filter((name) => name.endsWith(".c"));
   return produceOnce(path, {
     find: async () => ((await exists(path)) ? path : undefined),
     make: (partial) => compile(files, partial, architecture, work),
     ...(work.signal && { signal: work.signal }),
   });
+}
+
+function prebuiltAgent(architecture: Architecture): string {
+  return join(GUEST, "prebuilt", `agent-${architecture}`);
+}
+
+function sourceFiles(): string[] {
+  const folder = join(GUEST, "src");
+  const names = readdirSync(folder).filter((name) => /\.[ch]$/.test(name));
+  return names.sort().map((name) => join(folder, name));
 }
 
 /** A C compiler that makes Linux binaries for `architecture`. */

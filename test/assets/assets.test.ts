@@ -70,6 +70,19 @@ describe("the assets", () => {
     expect(fake.log().some((line) => line.startsWith("apt-get"))).toBe(false);
   });
 
+  test("are known to each package that has the same ones, until something of them changes", async () => {
+    await ensureAssets();
+    const path = stored(`assets-${process.arch}.json`);
+    const manifest = () => JSON.parse(readFileSync(path, "utf8")) as { stamps: string[] };
+    const [own] = manifest().stamps;
+    writeFileSync(path, JSON.stringify({ ...manifest(), stamps: ["of another package"] }));
+    await ensureAssets();
+    expect(manifest().stamps).toEqual([own, "of another package"]);
+    fake.script(fake.qemu.split("/").at(-1) ?? "", 'echo "QEMU emulator version 8.0.1"');
+    await ensureAssets();
+    expect(manifest().stamps).toEqual([expect.not.stringMatching(own ?? "")]);
+  });
+
   test("take a newer kernel when they are asked to look again, and not before", async () => {
     const first = await ensureAssets();
     fake.kernel("6.1.0-78");

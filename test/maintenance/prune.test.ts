@@ -86,7 +86,13 @@ describe("templates", () => {
     const vmlinuz = store.put("assets/linux-image-2/vmlinuz");
     const initramfs = store.put("assets/initramfs-1.cpio");
     const kernel = { name: "linux-image-2", vmlinuz, digest: "k" };
-    const manifest = { stamp: "/x/agent-x64-1 1 1", qemu: { path: "qemu", version: "7.2" }, kernel, initramfs };
+    const manifest = {
+      stamps: ["1"],
+      agent: "/x/agent-x64-1",
+      qemu: { path: "qemu", version: "7.2" },
+      kernel,
+      initramfs,
+    };
     store.put(`assets/assets-${process.arch}.json`, JSON.stringify(manifest));
   };
   const identity = async () => {
