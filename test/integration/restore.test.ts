@@ -1,7 +1,9 @@
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { beforeAll, expect, test } from "vitest";
 import { Image } from "../../src/index.js";
 import { busyboxImage } from "../support/images.js";
-import { litter, openDescriptors, remainingWorkers } from "../support/leftovers.js";
+import { litter, openDescriptors, remainingWorkers, workers } from "../support/leftovers.js";
 
 const RESTORES = 100;
 let image: Image;
@@ -42,6 +44,24 @@ test("what one VM writes, no other sees", async () => {
   await using two = await image.start();
   await one.writeFile("/etc/passwd", "gone");
   expect(await two.readFile("/etc/passwd", "utf8")).toContain("root:");
+});
+
+test("a network that is restored has had its first connections, and has nothing more to tell", async () => {
+  await using vm = await image.start();
+  const said = async (script: string) => (await vm.run(["sh", "-c", script])).stdout;
+  const reports = () => said("grep Icmp6OutMLDv2Reports /proc/net/snmp6");
+  const before = await reports();
+  expect(before).toMatch(/\d/);
+  expect(await said("awk '/^Tcp: [0-9]/ { print $6 }' /proc/net/snmp")).toBe("2\n");
+  expect(await said("tail -qn +2 /proc/net/tcp /proc/net/tcp6")).toBe("");
+  await sleep(2_500);
+  expect(await reports()).toBe(before);
+});
+
+test("a worker is started with the command that its image tells", async () => {
+  await using _vm = await image.start();
+  const commands = workers().map((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1));
+  expect(commands).toEqual([await image.workerCommand()]);
 });
 
 test("a VM gets the host name and machine id that it was given", async () => {

@@ -1,4 +1,4 @@
-import { fork } from "node:child_process";
+import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import type { Duplex } from "node:stream";
 import { buffer, text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { launch } from "../../../src/engine/qemu/launch.js";
+import { launch, launchEarly } from "../../../src/engine/qemu/launch.js";
 import { isRunning } from "../../guest/agent-under-test.js";
 
 const sh = (script: string, ...args: string[]) => launch(["sh", "-c", script, "sh", ...args]);
@@ -41,6 +41,48 @@ describe("a launched program", () => {
     const [code] = await once(child, "exit");
     expect(code).toBe(127);
     expect(await said).toContain("/missing/program");
+  });
+});
+
+describe("a program that was launched ahead of time", () => {
+  const command = ["sh", "-c", "echo $$; exec sleep 1000"];
+  const pidOf = async (child: ChildProcess) => {
+    const [bytes] = (await once(child.stdout as NodeJS.ReadableStream, "data")) as [Buffer];
+    return Number(bytes);
+  };
+  const early = () => {
+    launchEarly(command);
+    return (Reflect.get(globalThis, Symbol.for("supermachine.early-worker")) as { child: ChildProcess }).child;
+  };
+
+  test("is what the launch of the same command gives, once", async () => {
+    const started = early();
+    await sleep(100);
+    const child = launch(command);
+    expect(child).toBe(started);
+    expect(await pidOf(child)).toBe(child.pid);
+    const second = launch(command);
+    expect(second).not.toBe(started);
+    for (const each of [child, second]) each.kill("SIGKILL");
+  });
+
+  test("ends when another command is launched", async () => {
+    const started = early();
+    const ended = once(started, "exit");
+    const other = launch([...command, "other"]);
+    expect(other).not.toBe(started);
+    await ended;
+    other.kill("SIGKILL");
+  });
+
+  test("is launched anew where it has ended meanwhile", async () => {
+    const started = early();
+    const ended = once(started, "exit");
+    started.kill("SIGKILL");
+    await ended;
+    const child = launch(command);
+    expect(await pidOf(child)).toBe(child.pid);
+    child.kill("SIGKILL");
   });
 });
 
