@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { randomUUID } from "node:crypto";
 import { VmError } from "../errors.js";
 import { ExecFailure } from "../guest/index.js";
 import {
@@ -37,7 +37,7 @@ const CHECK_LIMIT_MS = 5_000;
 const WARM_LIMIT_MS = 10_000;
 /** The second time all is as it will be for the user. */
 const WARM_UPS = [["sh", "-c", ":"], ["true"], ["true"]];
-/** More than the agent takes in before it has written some, so that a full disk shows. */
+/** What a disk has to have room for. */
 const PROBE_BYTES = 1 << 20;
 /** Which one is ready while the next is restored. */
 const SPARES = 1;
@@ -137,19 +137,15 @@ export class MachineSource implements PoolSource<PooledMachine> {
     if (template && this.#active) this.#wish ??= spares.wish(this.#runtime, template, SPARES);
   }
 
-  /** A file that is given up before its end leaves nothing behind, but does not get far on a full disk. */
+  /**
+   * A file is written to its end: the agent takes in what a writer that has failed does not want any more, so that only the outcome tells.
+   * Nobody has a file, or a link, of that name.
+   */
   async #probeDisk({ agent }: Machine): Promise<void> {
-    const enough = new AbortController();
-    const limit = AbortSignal.timeout(CHECK_LIMIT_MS);
-    const signal = AbortSignal.any([enough.signal, limit]);
-    async function* content() {
-      yield Buffer.alloc(PROBE_BYTES);
-      enough.abort();
-      await sleep(CHECK_LIMIT_MS, undefined, { signal });
-    }
-    await agent.files.write("/.supermachine", content(), { signal }).catch((error: unknown) => {
-      if (!enough.signal.aborted) throw error;
-    });
+    const path = `/.supermachine-${randomUUID()}`;
+    const signal = AbortSignal.timeout(CHECK_LIMIT_MS);
+    await agent.files.write(path, Buffer.alloc(PROBE_BYTES), { signal });
+    await agent.files.remove({ path, signal });
   }
 }
 
