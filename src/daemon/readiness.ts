@@ -36,7 +36,9 @@ export interface StartingService {
   isRestarted: boolean;
   /** The VM that it runs in now, if any. */
   vm(): Vm | undefined;
-  /** Resolves when it has ended for good. */
+  /** Settles when the first process of it has ended. */
+  exited(): Promise<unknown>;
+  /** Resolves when it has ended for good, and its VM has. */
   ended: Promise<{ exitCode?: number | undefined; error?: string | undefined }>;
   /** The end of what it wrote. */
   lastWords(): string;
@@ -58,9 +60,10 @@ export async function untilReady(service: StartingService, signal?: AbortSignal)
     early = new VmError(`the workload of ${name} ended with exit code ${exitCode}${before}${tale(service, error)}`);
     throw early;
   });
+  failed.catch(() => undefined);
   try {
     if (ready) connection = (await Promise.race([untilAnyAnswers(service, ready, limit), failed])) ?? undefined;
-    else if (!isRestarted) await Promise.race([sleep(SETTLE_MS, undefined, { signal: limit }), failed]);
+    else if (!isRestarted) await untilSettled(service.exited(), failed, limit);
     signal?.throwIfAborted();
     return connection;
   } catch (cause) {
@@ -75,8 +78,17 @@ export async function untilReady(service: StartingService, signal?: AbortSignal)
     );
   } finally {
     over.abort();
-    failed.catch(() => undefined);
   }
+}
+
+/** What exits so soon is told by its end, though that comes later: its VM has to end too. */
+async function untilSettled(exited: Promise<unknown>, failed: Promise<void>, signal: AbortSignal): Promise<void> {
+  const hasExited = exited.then(
+    () => true,
+    () => true,
+  );
+  if (!(await Promise.race([hasExited, sleep(SETTLE_MS, false, { signal })]))) return;
+  await Promise.race([failed, once(signal, "abort")]);
 }
 
 /** It may take several VMs, where the workload is started again. */

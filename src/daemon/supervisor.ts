@@ -92,7 +92,8 @@ export class Supervisor {
     // What runs in the snapshot listens already, as a rule, and an edge wants a connection anyway.
     const isConnected = goesOn(this.#image, this.#spec) || edge !== undefined;
     const service = {
-      ...{ name, ready, isConnected, isRestarted: restart.when !== "no", vm: () => this.#running?.vm },
+      ...{ name, ready, isConnected, isRestarted: restart.when !== "no" },
+      ...{ vm: () => this.#running?.vm, exited: () => first.workload.wait() },
       ...{ ended: this.#over.then(() => this.record), lastWords: () => this.#log.lastWords },
     };
     let connection: Duplex | undefined;

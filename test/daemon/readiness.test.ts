@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { Duplex, PassThrough } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { type StartingService, untilReady } from "../../src/daemon/readiness.js";
 import { VmError } from "../../src/errors.js";
@@ -40,7 +41,8 @@ function vmWith(...answers: (Error | Duplex)[]) {
 function service(vm: () => Vm, about: Partial<StartingService> = {}): StartingService {
   const ready = { port: 80, timeoutMs: 10_000 };
   const ended = new Promise<never>(() => undefined);
-  return { name: "web", ready, isConnected: true, isRestarted: false, vm, ended, lastWords: () => "", ...about };
+  const how = { isConnected: true, isRestarted: false, exited: () => ended, ended, lastWords: () => "" };
+  return { name: "web", ready, vm, ...how, ...about };
 }
 
 test("a server is connected to until that works, and the connection is given", async () => {
@@ -98,4 +100,14 @@ test("a workload that ends before has failed, with its last words", async () => 
   const { vm } = vmWith(refused());
   const over = service(() => vm, { ended: Promise.resolve({ exitCode: 3 }), lastWords: () => "oops" });
   await expect(untilReady(over)).rejects.toThrow(/ended with exit code 3 before it answered on port 80; .*\noops$/s);
+});
+
+test("without a port, one that exits at once has failed, though its VM takes longer to end", async () => {
+  const { vm } = vmWith(refused());
+  const ended = sleep(600, { exitCode: 4 });
+  const soon = { ready: undefined, exited: () => Promise.resolve(), ended, lastWords: () => "typo" };
+  await expect(untilReady(service(() => vm, soon))).rejects.toThrow(/ended with exit code 4 at once; .*\ntypo$/s);
+  const done = { ...soon, exited: () => Promise.reject(new Error("gone")), ended: sleep(10, { exitCode: 0 }) };
+  expect(await untilReady(service(() => vm, done))).toBeUndefined();
+  expect(await untilReady(service(() => vm, { ready: undefined }))).toBeUndefined();
 });
