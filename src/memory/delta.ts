@@ -1,4 +1,4 @@
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { CacheInvalidError } from "../errors.js";
 import { PAGE_SIZE, type PageRun } from "./page-runs.js";
@@ -7,7 +7,7 @@ import { writeFully } from "./write-fully.js";
 const MAGIC = Buffer.from("SMDELTA1", "latin1");
 const HEADER_BYTES = 64;
 const RUN_BYTES = 8;
-const READ_AT_ONCE = 2 ** 30;
+const PIECE_BYTES = 2 ** 20;
 
 /**
  * The pages of a guest that differ from its template: a `memory.delta` file, held in memory and checked.
@@ -29,24 +29,27 @@ export class Delta {
 
   /** Reads and checks a delta. @throws CacheInvalidError when it is truncated or corrupt. */
   static async read(path: string): Promise<Delta> {
-    const file = await readWhole(path);
     const fail = (what: string): never => {
       throw new CacheInvalidError(`the memory delta ${path} ${what}`, {
         hint: "Remove the snapshot (`supermachine rmi`); the next run bakes it anew.",
       });
     };
-    if (file.length < HEADER_BYTES) return fail(`is truncated (${file.length} bytes)`);
-    if (!file.subarray(0, MAGIC.length).equals(MAGIC)) return fail("is not one");
-    if (file.readUInt32LE(8) !== PAGE_SIZE) return fail(`has pages of ${file.readUInt32LE(8)} bytes`);
-    const runCount = file.readUInt32LE(12);
-    const ramBytes = Number(file.readBigUInt64LE(16));
-    const pageCount = file.readUInt32LE(24);
-    const pagesAt = HEADER_BYTES + runCount * RUN_BYTES;
-    const expected = pagesAt + pageCount * PAGE_SIZE;
-    if (file.length !== expected) return fail(`has ${file.length} bytes where its header promises ${expected}`);
-    const pages = file.subarray(pagesAt);
-    const index = file.subarray(HEADER_BYTES, pagesAt);
-    if (indexChecksum(file, index) !== file.readUInt32LE(28) || crc32(pages) !== file.readUInt32LE(32)) {
+    await using file = await open(path, "r");
+    const { size } = await file.stat();
+    if (size < HEADER_BYTES) return fail(`is truncated (${size} bytes)`);
+    const { buffer: header } = await file.read(Buffer.alloc(HEADER_BYTES), 0, HEADER_BYTES, 0);
+    if (!header.subarray(0, MAGIC.length).equals(MAGIC)) return fail("is not one");
+    if (header.readUInt32LE(8) !== PAGE_SIZE) return fail(`has pages of ${header.readUInt32LE(8)} bytes`);
+    const indexBytes = header.readUInt32LE(12) * RUN_BYTES;
+    const ramBytes = Number(header.readBigUInt64LE(16));
+    const pageCount = header.readUInt32LE(24);
+    const expected = HEADER_BYTES + indexBytes + pageCount * PAGE_SIZE;
+    if (size !== expected) return fail(`has ${size} bytes where its header promises ${expected}`);
+    const index = Buffer.alloc(indexBytes);
+    await readSummed(file, index, HEADER_BYTES);
+    const pages = Buffer.allocUnsafe(pageCount * PAGE_SIZE);
+    const checksum = await readSummed(file, pages, HEADER_BYTES + indexBytes);
+    if (indexChecksum(header, index) !== header.readUInt32LE(28) || checksum !== header.readUInt32LE(32)) {
       return fail("is corrupt (its checksum does not match)");
     }
     const runs = readRuns(index);
@@ -84,17 +87,19 @@ function indexChecksum(header: Buffer, index: Buffer): number {
   return crc32(index, crc32(header.subarray(0, 28)));
 }
 
-/** A file of any size: `readFile` gives up at 2 GiB. */
-async function readWhole(path: string): Promise<Buffer> {
-  await using file = await open(path, "r");
-  const { size } = await file.stat();
-  const content = Buffer.allocUnsafe(size);
-  for (let at = 0; at < size; ) {
-    const { bytesRead } = await file.read(content, at, Math.min(READ_AT_ONCE, size - at), at);
-    if (bytesRead === 0) return content.subarray(0, at);
-    at += bytesRead;
+/** Fills `into` from a file, and gives its CRC-32, which is computed of each piece while the next one is read: both take as long. */
+async function readSummed(file: FileHandle, into: Buffer, position: number): Promise<number> {
+  const piece = (at: number) => file.read(into, at, Math.min(PIECE_BYTES, into.length - at), position + at);
+  let checksum = 0;
+  for (let at = 0, reading = piece(0); at < into.length; ) {
+    const from = at;
+    at += (await reading).bytesRead;
+    // It has become shorter meanwhile.
+    if (at === from) return Number.NaN;
+    if (at < into.length) reading = piece(at);
+    checksum = crc32(into.subarray(from, at), checksum);
   }
-  return content;
+  return checksum;
 }
 
 function readRuns(index: Buffer): PageRun[] {
