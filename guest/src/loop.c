@@ -7,6 +7,7 @@
 #include "log.h"
 #include "network.h"
 #include "power.h"
+#include "reap.h"
 #include "stream.h"
 
 #include <errno.h>
@@ -53,7 +54,7 @@ void loop_init(void) {
 static void take_signals(void) {
   struct signalfd_siginfo info[4];
   while (read(signal_fd, info, sizeof info) > 0) continue;
-  streams_reap();
+  reap();
 }
 
 static void take_events(int timeout_ms) {
@@ -88,6 +89,7 @@ void loop_run(void) {
   for (;;) {
     bool busy = false;
     for (int i = 0; i < LINKS; i++) busy |= link_work(&links[i]);
+    busy |= reap_rest();
     power_check();
     take_events(busy ? 0 : until_next());
     streams_expire();

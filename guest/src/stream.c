@@ -3,10 +3,8 @@
 
 #include "cgroup.h"
 #include "fuse.h"
-#include "hold.h"
 #include "keep.h"
 #include "link.h"
-#include "log.h"
 #include "loop.h"
 #include "plan.h"
 #include "session.h"
@@ -16,7 +14,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -252,7 +249,7 @@ void stream_event(uint32_t slot, uint32_t generation, unsigned role, uint32_t ev
   if (in_use(stream)) stream_wake(stream);
 }
 
-static struct stream *find_process(pid_t pid) {
+struct stream *stream_of_process(pid_t pid) {
   for (uint32_t i = 0; i < slots_used; i++) {
     if (in_use(&streams[i]) && streams[i].pid == pid) return &streams[i];
   }
@@ -276,17 +273,6 @@ void stream_exited(struct stream *stream, int wait_status) {
   }
   stream_settle(stream);
   if (in_use(stream)) stream_wake(stream);
-}
-
-void streams_reap(void) {
-  int status = 0;
-  pid_t pid;
-  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-    hold_end(pid);
-    struct stream *stream = find_process(pid);
-    if (stream) stream_exited(stream, status);
-    else if (workload_ended(pid)) log_line("the workload's init has ended (wait status %d)", status);
-  }
 }
 
 /* --- grace periods --- */

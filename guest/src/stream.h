@@ -118,9 +118,10 @@ void output_expire(struct stream *stream);
 /* Writes what the stream has to say now: at most one DATA frame of each channel. The link has ROOM_TO_SERVE. */
 void stream_serve(struct turn *turn);
 
+/* The stream whose command or task a process is, or NULL. */
+struct stream *stream_of_process(pid_t pid);
 void stream_exited(struct stream *stream, int wait_status);
 void stream_event(uint32_t slot, uint32_t generation, unsigned role, uint32_t events);
-void streams_reap(void);
 
 /* When the next grace period ends, or INT64_MAX. */
 int64_t streams_deadline(void);
