@@ -111,6 +111,8 @@ test("a command that ignores SIGTERM is killed after the grace, and logs -f ends
     "trap '' TERM; echo up; while :; do sleep 0.1; done",
   );
   const following = cli("logs", "--follow", "deaf");
+  // Only then does it ignore the signal.
+  await until(async () => (await cli("logs", "deaf")).stdout === "up");
   await cli("stop", "deaf");
   expect(await inspect("deaf")).toMatchObject({ status: "exited", exitCode: 137 });
   expect((await following).stdout).toBe("up");
