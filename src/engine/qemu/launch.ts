@@ -1,5 +1,6 @@
 import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
+import type { Socket } from "node:net";
 
 /** Children that have not ended; killed when this process exits in an orderly way. */
 const living = new Set<ChildProcess>();
@@ -23,9 +24,13 @@ export function launch(command: readonly string[]): ChildProcess {
   return takeEarly(command) ?? start(command);
 }
 
-/** Starts what is {@link launch}ed first, before the rest of the program is loaded. If that is something else, this ends. */
+/**
+ * Starts what is {@link launch}ed first, before the rest of the program is loaded. If that is something else, or nothing is launched before
+ * this process ends, this ends.
+ */
 export function launchEarly(command: readonly string[]): void {
   const child = start(command);
+  if (child.pid !== undefined) keepAlive(child, false);
   // One that cannot be started is started once more, and then somebody hears why.
   child.on("error", () => undefined);
   place[EARLY] = { command, child };
@@ -37,9 +42,19 @@ function takeEarly(command: readonly string[]): ChildProcess | undefined {
   if (!early) return undefined;
   const { child } = early;
   const isWanted = early.command.length === command.length && early.command.every((each, i) => each === command[i]);
-  if (isWanted && child.pid !== undefined && child.exitCode === null && child.signalCode === null) return child;
+  if (isWanted && child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+    keepAlive(child, true);
+    return child;
+  }
   child.kill("SIGKILL");
   return undefined;
+}
+
+/** Whether a child with its pipes keeps this process alive, as it does at first. */
+export function keepAlive(child: ChildProcess, keeps: boolean): void {
+  const how = keeps ? "ref" : "unref";
+  child[how]();
+  for (const stream of child.stdio) (stream as Socket | null)?.[how]();
 }
 
 function start(command: readonly string[]): ChildProcess {

@@ -1,12 +1,11 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { chmod } from "node:fs/promises";
-import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { AssetsError, VmError } from "../../errors.js";
 import type { Disk, StartOptions, Worker, WorkerExit } from "../hypervisor.js";
 import { blockNode, INHERITED, imageNode, scsiDevice } from "./arguments.js";
-import { launch } from "./launch.js";
+import { keepAlive, launch } from "./launch.js";
 import { Qmp } from "./qmp.js";
 import { Tail } from "./tail.js";
 
@@ -144,13 +143,11 @@ export class QemuWorker implements Worker {
   }
 
   ref(): void {
-    this.#child.ref();
-    for (const stream of this.#child.stdio) (stream as Socket | null)?.ref();
+    keepAlive(this.#child, true);
   }
 
   unref(): void {
-    this.#child.unref();
-    for (const stream of this.#child.stdio) (stream as Socket | null)?.unref();
+    keepAlive(this.#child, false);
   }
 
   async kill(): Promise<void> {

@@ -75,6 +75,14 @@ describe("a program that was launched ahead of time", () => {
     other.kill("SIGKILL");
   });
 
+  test("keeps nobody alive, and ends with who launched it", async () => {
+    const parent = fork(join(import.meta.dirname, "launch-early-child.ts"), { execArgv: ["--import", "tsx"] });
+    const [pid] = (await once(parent, "message")) as [number];
+    const [code] = await once(parent, "exit");
+    expect(code).toBe(0);
+    await expect.poll(() => isRunning(pid)).toBe(false);
+  });
+
   test("is launched anew where it has ended meanwhile", async () => {
     const started = early();
     const ended = once(started, "exit");
