@@ -18,6 +18,8 @@ import { forkEarlySupervisor } from "./daemon/fork-supervisor.js";
 import type { SupervisorTask } from "./daemon/supervisor-spec.js";
 import { supervisorTask } from "./daemon/supervisor-task.js";
 import { launchEarly } from "./engine/qemu/launch.js";
+import { CAPTURE_FILES } from "./machine/capture-files.js";
+import { readDeltaEarly } from "./memory/early-delta.js";
 import { home } from "./store/home.js";
 
 // Starts one of the programs of this package with what V8 made of it the last time: compiling it takes longer than most commands do.
@@ -35,11 +37,15 @@ if (PROGRAM.name === "cli" && maybeInBackground(process.argv.slice(2)))
 if (PROGRAM.name === "supervisor") startAhead();
 else launch(join(__dirname, PROGRAM.path));
 
-/** A supervisor's worker takes longer to start than its program to load. What it was told meanwhile is read before the program. */
+/**
+ * A supervisor's worker takes longer to start than its program to load, and what goes into the worker's RAM is read meanwhile. What it was
+ * told is read before the program.
+ */
 function startAhead(): void {
   void supervisorTask().then((task) => {
-    const { worker } = task as SupervisorTask;
+    const { worker, spec } = task as SupervisorTask;
     if (worker) launchEarly(worker);
+    if (!spec.ownSnapshot) readDeltaEarly(join(spec.snapshotPath, CAPTURE_FILES.delta));
   });
   setImmediate(launch, join(__dirname, PROGRAM.path));
 }

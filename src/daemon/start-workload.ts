@@ -41,10 +41,3 @@ export async function startWorkload(
     throw error;
   }
 }
-
-/** How often the guest's kernel ended a process for want of memory. */
-export async function oomKills(vm: Vm): Promise<number> {
-  const limit = AbortSignal.timeout(1_000);
-  const text = await vm.readFile("/proc/vmstat", { encoding: "latin1", signal: limit }).catch(() => "");
-  return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0);
-}

@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { VmError } from "../errors.js";
 import type { Image } from "../image/index.js";
-import type { ExitStatus, Vm } from "../vm/index.js";
+import { type ExitStatus, oomKills, type Vm } from "../vm/index.js";
 import { endWorkload } from "./end-workload.js";
 import { serveExec } from "./exec-server.js";
 import { monitorHealth } from "./health-monitor.js";
@@ -14,7 +14,7 @@ import { untilReady } from "./readiness.js";
 import type { VmRecord } from "./record.js";
 import { Restarts } from "./restart-policy.js";
 import { Slumber } from "./slumber.js";
-import { goesOn, oomKills, type Running, startWorkload } from "./start-workload.js";
+import { goesOn, type Running, startWorkload } from "./start-workload.js";
 import type { SupervisorSpec } from "./supervisor-spec.js";
 
 /** After the workload's own end: for the guest to write back what it holds. */
@@ -256,9 +256,9 @@ export class Supervisor {
     return running;
   }
 
-  /** All VMs begin with the number that the snapshot has: none, where nothing had run in it. */
+  /** All VMs begin with the number that the snapshot has, which a bake knows. */
   async #countOomKills(): Promise<void> {
-    if (this.#running && this.#image.hasRun) this.#oomKills = await oomKills(this.#running.vm);
+    if (this.#running) this.#oomKills = this.#image.oomKills ?? (await oomKills(this.#running.vm));
   }
 
   /** Waits for the workload's end, again and again while it is to be restarted. */

@@ -16,7 +16,7 @@ import {
 } from "../machine/index.js";
 import { DEFAULT_EGRESS, DNS_ADDRESSES, type EgressPolicy } from "../network/index.js";
 import type { StoredLayer } from "../rootfs/index.js";
-import { Vm, type VmOrigin } from "../vm/index.js";
+import { oomKills, Vm, type VmOrigin } from "../vm/index.js";
 import { settingsOf } from "./guest-settings.js";
 import { type SnapshotMetadata, writeMetadata } from "./metadata.js";
 import type { BakeOptions } from "./options.js";
@@ -67,8 +67,9 @@ export async function bake(folder: string, runtime: Runtime, input: BakeInput, o
     await runWarmup(vm, input.reference, options);
     // A server that listens is often not done with its start, which would go on in every VM that is restored.
     if (vm.workload) await settle(machine.pid, signal);
+    const kills = vm.workload || input.captured ? await oomKills(vm) : 0;
     await machine.pause();
-    await captureSnapshot(machine, runtime, folder, { ...input, workloadPid: vm.workload?.pid });
+    await captureSnapshot(machine, runtime, folder, { ...input, workloadPid: vm.workload?.pid, oomKills: kills });
     log("info", "bake", `${input.reference} is the snapshot ${input.name} now`);
     onProgress?.({ ...step, finished: true });
     return machine;
@@ -132,6 +133,7 @@ export async function captureSnapshot(
     | "egress"
     | "image"
     | "workloadPid"
+    | "oomKills"
   > & {
     layers: readonly { path: string; diffId: string }[];
   },
@@ -155,6 +157,7 @@ export async function captureSnapshot(
     egress: about.egress,
     image: about.image,
     workloadPid: about.workloadPid,
+    oomKills: about.oomKills,
     createdAt: new Date().toISOString(),
     template: { key, id, memoryMiB, vcpus, accelerator, hypervisor: runtime.hypervisor.identity },
     rootDisk: machine.rootDisk && (await describeRootDisk(folder, machine.rootDisk)),

@@ -153,9 +153,11 @@ export class Image {
     return this.#metadata.workloadPid;
   }
 
-  /** @internal Whether commands of the image have run in the guest that the snapshot holds. */
-  get hasRun(): boolean {
-    return this.#metadata.captured === true || this.#metadata.workloadPid !== undefined;
+  /** @internal How often processes had been ended for want of memory in the guest that the snapshot holds, if that is known. */
+  get oomKills(): number | undefined {
+    const { oomKills, captured, workloadPid } = this.#metadata;
+    const hasRun = captured === true || workloadPid !== undefined;
+    return oomKills ?? (hasRun ? undefined : 0);
   }
 
   /** @internal The command that a worker for it is started with, unless each one has files of its own. */
@@ -269,6 +271,7 @@ export class Image {
       ready: "start" as const,
       captured: true,
       bundled: false,
+      oomKills: undefined,
     };
     const about = { ...this.#metadata, ...taken };
     // What was removed while the VM ran is still open in it, but a snapshot could not be started.

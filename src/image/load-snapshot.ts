@@ -2,7 +2,7 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CacheInvalidError, CacheMissError } from "../errors.js";
 import { CAPTURE_FILES, type GuestState, type RestoreSource, type Runtime } from "../machine/index.js";
-import { Delta } from "../memory/index.js";
+import { readDelta } from "../memory/index.js";
 import { isWholeDeviceState } from "./bake.js";
 import type { SnapshotMetadata } from "./metadata.js";
 import { requireTemplate } from "./required-template.js";
@@ -29,7 +29,7 @@ async function loadState(folder: string, metadata: SnapshotMetadata): Promise<Gu
   const statePath = join(folder, CAPTURE_FILES.deviceState);
   const deltaPath = join(folder, CAPTURE_FILES.delta);
   for (const path of [statePath, deltaPath]) await requireFile(path, "snapshot's");
-  const [deviceState, delta] = await Promise.all([readFile(statePath), Delta.read(deltaPath)]).catch(removedMeanwhile);
+  const [deviceState, delta] = await Promise.all([readFile(statePath), readDelta(deltaPath)]).catch(removedMeanwhile);
   if (!isWholeDeviceState(deviceState, metadata)) {
     throw new CacheInvalidError(`the device state ${statePath} is truncated or corrupt`, {
       hint: "Remove the snapshot (`supermachine rmi`); the next run bakes it anew.",

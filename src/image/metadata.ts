@@ -54,6 +54,8 @@ const Metadata = v.object({
   workloadPid: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
   /** It is the state of a guest that had run, and cannot be baked anew from its layers. */
   captured: v.optional(v.boolean()),
+  /** How often processes had been ended for want of memory by then, where that was asked: in bakes that run something of the image. */
+  oomKills: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
   /** It is a part of a bundle, which has a file that lists all others. */
   bundled: v.optional(v.boolean()),
   template: v.object({

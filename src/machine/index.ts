@@ -7,6 +7,7 @@ export {
   proveAccelerator,
 } from "./accelerators.js";
 export { boot } from "./boot.js";
+export { CAPTURE_FILES } from "./capture-files.js";
 export { type ForkedMachines, forkMachine } from "./fork.js";
 export {
   findTemplateById,
@@ -16,7 +17,7 @@ export {
   templateFiles,
 } from "./imported-template.js";
 export type { LentDisk } from "./lent-disks.js";
-export { CAPTURE_FILES, Machine, type RestoreOptions } from "./machine.js";
+export { Machine, type RestoreOptions } from "./machine.js";
 export { type Limits, MemoryLimit, type MemoryUser, memoryLimit, memoryOf, setLimits } from "./memory-limit.js";
 export { processorTime } from "./processor-time.js";
 export { type GuestState, type RestoreSource, templateSource } from "./restore-source.js";

@@ -5,6 +5,7 @@ import { VmError } from "../errors.js";
 import type { Agent, SessionIdentity } from "../guest/index.js";
 import { type Delta, type MemoryUsage, readMemoryUsage, type WorkerRam } from "../memory/index.js";
 import { home, openScratch } from "../store/index.js";
+import { CAPTURE_FILES } from "./capture-files.js";
 import { type LentDisk, LentDisks } from "./lent-disks.js";
 import { memoryLimit, memoryOf } from "./memory-limit.js";
 import type { RestoreSource } from "./restore-source.js";
@@ -15,9 +16,6 @@ import type { Template } from "./template.js";
 import { waitingWorker } from "./waiting-worker.js";
 
 const SHUTDOWN_TIMEOUT_MS = 10_000;
-
-/** Names of the files that make up a captured guest, besides {@link ROOT_DISK_FILE} of those that have such a disk. */
-export const CAPTURE_FILES = { delta: "memory.delta", deviceState: "device.state" } as const;
 
 /** Options of {@link Machine.restore}. */
 export interface RestoreOptions {

@@ -12,6 +12,7 @@ export type { ExecOptions, RunOptions, RunResult } from "./exec-options.js";
 export type { ExitStatus } from "./exit-status.js";
 export { VmFiles, type WriteFileOptions, type WriteStreamOptions } from "./files.js";
 export type { Fork, ForkFailure, ForkOptions } from "./fork.js";
+export { oomKills } from "./oom-kills.js";
 export type { CapturedVm, PooledVm, VmOrigin } from "./origin.js";
 export { type AttachableProcess, VmProcess } from "./process.js";
 export { parseUlimit, type Rlimit, type RlimitName, type Rlimits, resourceLimits } from "./rlimits.js";
