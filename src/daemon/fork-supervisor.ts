@@ -6,8 +6,10 @@ const place = globalThis as { [EARLY]?: ChildProcess | undefined };
 
 /** A process that becomes a supervisor as soon as it is told what to run. Until then it ends with us; then it outlives us. */
 export function forkSupervisor(main: string): ChildProcess {
+  // Node reads all of these certificates before it begins, which takes as long as the rest of its start; a supervisor asks no server for anything.
+  const { NODE_EXTRA_CA_CERTS: _unused, ...env } = process.env;
   // No terminal, no descriptor of ours, and a session of its own. It writes to the VM's folder once it knows of it.
-  return fork(main, { detached: true, stdio: ["ignore", "ignore", "ignore", "ipc"] });
+  return fork(main, { detached: true, env, stdio: ["ignore", "ignore", "ignore", "ipc"] });
 }
 
 /** Starts one that {@link takeEarlySupervisor} gives, before anything of the program is loaded. It keeps this process from nothing, and ends with it. */
