@@ -85,6 +85,16 @@ describe("a snapshot", () => {
     expect(image.config).toEqual(metadata().config);
   });
 
+  test.each<[string, Partial<SnapshotMetadata>, number | undefined]>([
+    ["of a guest in which nothing of the image has run", {}, 0],
+    ["of a bake that has run something", { captured: true, oomKills: 2 }, 2],
+    ["of a bake whose command listens", { workloadPid: 7, oomKills: 0 }, 0],
+    ["of a running VM", { captured: true }, undefined],
+    ["of a former version whose command listens", { workloadPid: 7 }, undefined],
+  ])("%s knows how many processes had been ended for want of memory", async (_what, changes, kills) => {
+    expect((await Image.fromSnapshot(await good(changes))).oomKills).toBe(kills);
+  });
+
   test("is restored from its delta, its state and its layers, which are read once", async () => {
     const image = await Image.fromSnapshot(await good());
     await Promise.all([image.start(), image.start()]);

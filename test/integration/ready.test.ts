@@ -147,6 +147,15 @@ describe("a warm-up", () => {
     expect(await output(vm, "sleep 1; cat /tmp/alive")).not.toBe(alive);
   });
 
+  test("in which the guest ran out of memory is no matter of the VMs", async () => {
+    const warmup = (vm: Vm) => vm.run(["tail", "/dev/zero"]);
+    const image = await Image.fromOci(reference, { warmup, warmupTag: "hog" });
+    expect(image.oomKills).toBe(1);
+    await using vm = await image.start();
+    const captured = await vm.snapshot(`${current.path}/snapshots/${randomUUID()}`);
+    expect(captured.oomKills).toBeUndefined();
+  });
+
   test("sees the command that listens", async () => {
     let page = "";
     await Image.fromOci(reference, {

@@ -43,6 +43,18 @@ test("what was written is read again", async () => {
   expect(read.pages.equals(pages)).toBe(true);
 });
 
+test("a delta that is read in many pieces is the one that was written", async () => {
+  const count = 5_000;
+  const many = Buffer.alloc(count * PAGE);
+  for (let page = 0; page < count; page++) many.writeUInt32LE(page, page * PAGE);
+  await new Delta(count * PAGE, [{ first: 0, count }], many).write(path);
+  expect((await Delta.read(path)).pages.equals(many)).toBe(true);
+  const file = readFileSync(path);
+  file.writeUInt8(1, file.length - 1);
+  writeFileSync(path, file);
+  await expect(Delta.read(path)).rejects.toThrow(/corrupt/);
+});
+
 test("a guest that changed nothing has an empty delta", async () => {
   await delta([], Buffer.alloc(0)).write(path);
   expect(await Delta.read(path)).toMatchObject({ runs: [], ramBytes: RAM_PAGES * PAGE });
