@@ -15,7 +15,7 @@ ratios mean more than times. A bar of a chart is the median, its line goes up to
 hardware virtualisation QEMU translates every instruction of the guest, kernel included: what a guest computes takes about ten times as long as
 natively, while the containers beside it run natively and share the host's kernel. With KVM the parts of the host remain, and the guest's
 parts nearly vanish. Commands are started without \`NODE_EXTRA_CA_CERTS\`: where that is set, Node parses certificates before it begins, and each
-of them takes 30 to 50 ms more here.
+of them takes 30 to 60 ms more here.
 `;
 
 /** The order of the page. */

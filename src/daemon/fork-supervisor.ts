@@ -4,17 +4,22 @@ import { type ChildProcess, fork } from "node:child_process";
 const EARLY = Symbol.for("supermachine.early-supervisor");
 const place = globalThis as { [EARLY]?: ChildProcess | undefined };
 
-/** A process that becomes a supervisor as soon as it is told what to run. Until then it ends with us; then it outlives us. */
-export function forkSupervisor(main: string): ChildProcess {
-  // Node reads all of these certificates before it begins, which takes as long as the rest of its start; a supervisor asks no server for anything.
-  const { NODE_EXTRA_CA_CERTS: _unused, ...env } = process.env;
+/**
+ * A process that becomes a supervisor as soon as it is told what to run. Until then it ends with us; then it outlives us.
+ *
+ * @param isOpened whether we open the image: whatever has to be downloaded is there then
+ */
+export function forkSupervisor(main: string, { isOpened }: { isOpened: boolean }): ChildProcess {
+  // Node reads these certificates before it begins, which takes longer than the rest of its start.
+  const { NODE_EXTRA_CA_CERTS, ...offline } = process.env;
+  const env = isOpened ? offline : process.env;
   // No terminal, no descriptor of ours, and a session of its own. It writes to the VM's folder once it knows of it.
   return fork(main, { detached: true, env, stdio: ["ignore", "ignore", "ignore", "ipc"] });
 }
 
 /** Starts one that {@link takeEarlySupervisor} gives, before anything of the program is loaded. It keeps this process from nothing, and ends with it. */
 export function forkEarlySupervisor(main: string): void {
-  const child = forkSupervisor(main);
+  const child = forkSupervisor(main, { isOpened: true });
   // One that cannot be started is noticed by whoever takes it.
   child.on("error", () => undefined).unref();
   child.channel?.unref();

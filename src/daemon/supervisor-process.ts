@@ -18,10 +18,10 @@ export interface WaitingSupervisor extends Disposable {
  * while the image is opened. On the command line the launcher has done so.
  */
 export function prepareSupervisor(): WaitingSupervisor {
-  let child: ChildProcess | undefined = startSupervisor();
+  let child: ChildProcess | undefined = startSupervisor({ isOpened: true });
   return {
     take() {
-      const taken = child?.connected ? child : startSupervisor();
+      const taken = child?.connected ? child : startSupervisor({ isOpened: true });
       child = undefined;
       return taken;
     },
@@ -34,10 +34,10 @@ export function dismissSupervisor(): undefined {
   takeEarlySupervisor()?.kill("SIGKILL");
 }
 
-/** A process that becomes a supervisor as soon as it is told what to run. */
-export function startSupervisor(): ChildProcess {
+/** A process that becomes a supervisor as soon as it is told what to run, see {@link forkSupervisor}. */
+export function startSupervisor(how = { isOpened: false }): ChildProcess {
   const early = takeEarlySupervisor();
-  return early?.connected ? early : forkSupervisor(MAIN);
+  return early?.connected ? early : forkSupervisor(MAIN, how);
 }
 
 /**
